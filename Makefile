@@ -1,0 +1,21 @@
+PYTHON ?= python3
+RUN = $(PYTHON) scripts/bootstrap.py
+
+.PHONY: demo up test lint bench lock
+demo:  ## build the sandbox world, backfill everything, trade today's batch
+	@$(RUN) pas demo
+up:  ## the Dagster UI on the same data
+	@$(RUN) pas up
+test:  ## every test, in parallel
+	@$(RUN) --group dev pytest -n 2 --dist loadgroup
+lint:  ## linter, formatter, type checker, import rule
+	@$(RUN) --group dev ruff check .
+	@$(RUN) --group dev ruff format --check .
+	@$(RUN) --group dev ty check pas_dagster
+	@$(RUN) --group dev lint-imports
+bench:  ## the three comparisons of docs/benchmarks.md
+	@$(RUN) --group bench python -m benchmarks.allocation
+	@$(RUN) --group bench python -m benchmarks.backtest
+	@$(RUN) --group bench python -m benchmarks.backfill
+lock:  ## resolve the locks again (no address ends up in them)
+	@scripts/lock.sh
