@@ -1,0 +1,55 @@
+"""One DuckDB connection with the lake attached: DuckLake files in the home, its catalogue in Postgres."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from pas_dagster.errors import PasError
+from pas_dagster.postgres import CATALOGUE_SCHEMA, keywords
+
+LAKE = "lake"
+PLAIN = "plain"  # the Postgres database itself, for the plain tables
+EXTENSIONS = ("ducklake", "postgres_scanner")
+
+
+def connect(url: str, folder: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """Open DuckDB in memory, attach the lake (and make it the default) and the plain Postgres tables.
+
+    Raises `PasError` when the catalogue cannot be reached.
+    """
+    connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
+    _load_extensions(connection)
+    options = ", READ_ONLY" if read_only else ""
+    target = keywords(url).replace("'", "''")
+    try:
+        connection.execute(
+            f"attach 'ducklake:postgres:{target}' as {LAKE} "
+            f"(data_path '{_text(folder)}/', metadata_schema '{CATALOGUE_SCHEMA}'{options})"
+        )
+        connection.execute(f"attach '{target}' as {PLAIN} (type postgres{options})")
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0].replace(target, "<database>")
+        raise PasError(
+            f"The lake in {folder} cannot be opened: {reason}. Run `pas db start`, or mend PAS_DATABASE_URL."
+        ) from None
+    connection.execute(f"use {LAKE}")
+    connection.execute("set timezone = 'UTC'")
+    return connection
+
+
+def _load_extensions(connection: duckdb.DuckDBPyConnection) -> None:
+    """LOAD what is installed; the wheels are only unpacked when that fails, which takes half a second."""
+    for name in EXTENSIONS:
+        try:
+            connection.execute(f"load {name}")
+        except duckdb.Error:
+            from duckdb_extensions import import_extension
+
+            import_extension(name, con=connection)
+            connection.execute(f"load {name}")
+
+
+def _text(path: Path) -> str:
+    return str(path).replace("'", "''")

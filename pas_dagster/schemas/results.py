@@ -1,0 +1,192 @@
+"""What the system decides and measures. Decisions are partitioned by the day decided for."""
+
+from __future__ import annotations
+
+from pas_dagster.schemas.columns import DECISION, KNOWN_ON, SLEEVE, SYMBOL, count, day, flag, number, text
+from pas_dagster.schemas.table import Table
+
+STRATEGY_WEIGHTS = Table(
+    "strategy_weights",
+    "Target weights of every strategy; the row $CASH carries what is not invested",
+    [
+        DECISION,
+        text("strategy", "Strategy"),
+        text("symbol", "Symbol, or $CASH"),
+        number("weight", "Share of the sleeve", "fraction", min=0, max=1),
+        text("status", "Decided now, or held for want of data", among=("decided", "held")),
+        day("decided_on", "Decision that the weights stem from"),
+        text("note", "Why the weights are held", nullable=True),
+    ],
+    ["decision", "strategy", "symbol"],
+    "decision",
+)
+
+STRATEGY_RETURNS = Table(
+    "strategy_returns",
+    "Daily return of each sleeve, simulated from its stored weights with drift and costs",
+    [
+        KNOWN_ON,
+        text("strategy", "Strategy"),
+        number("net", "Return after costs", "per day"),
+        number("gross", "Return before costs", "per day"),
+        number("turnover", "Value traded", "fraction of NAV", min=0),
+        number("cost", "Cost of trading", "fraction of NAV", min=0),
+        number("exposure", "Invested share at the close", "fraction of NAV", min=0),
+    ],
+    ["known_on", "strategy"],
+)
+
+ALLOCATION = Table(
+    "allocation",
+    "Share of the account that each sleeve gets; the row $CASH carries the rest",
+    [
+        DECISION,
+        SLEEVE,
+        number("weight", "Share of the account", "fraction", min=0, max=1),
+        number("previous", "Share before", "fraction", min=0, max=1),
+    ],
+    ["decision", "sleeve"],
+    "decision",
+)
+
+ALLOC_LOG = Table(
+    "alloc_log",
+    "Every step of every allocation with its numbers",
+    [
+        DECISION,
+        count("position", "Order of the step", min=0),
+        text("step", "Step"),
+        text("sleeve", "Sleeve it concerns", nullable=True),
+        number("value", "Number of the step", "", nullable=True),
+        text("note", "What was done and why", nullable=True),
+    ],
+    ["decision", "position"],
+    "decision",
+)
+
+PORTFOLIOS = Table(
+    "portfolios",
+    "Target portfolio: what each sleeve should hold, as a share of the account",
+    [
+        DECISION,
+        SLEEVE,
+        text("symbol", "Symbol, or $CASH"),
+        number("weight", "Share of the account", "fraction", min=0, max=1),
+        number("sleeve_weight", "Share of the sleeve", "fraction", min=0, max=1),
+        number("sleeve_share", "The sleeve's share of the account", "fraction", min=0, max=1),
+        flag("rebalance", "New weights of the sleeve take effect"),
+        flag("resize", "A new allocation takes effect"),
+        day("weights_from", "Decision that the sleeve's weights stem from"),
+        day("allocation_from", "Decision that the allocation stems from"),
+    ],
+    ["decision", "sleeve", "symbol"],
+    "decision",
+)
+
+ORDER_BATCH = Table(
+    "order_batch",
+    "One net order per symbol and batch, and which sleeves asked for it",
+    [
+        DECISION,
+        text("client_order_id", "Deterministic identifier at the broker"),
+        SYMBOL,
+        text("side", "Side", among=("buy", "sell")),
+        number("quantity", "Quantity", "shares", above=0),
+        number("reference_price", "Price that the plan used", "USD", above=0),
+        number("notional", "Quantity times reference price", "USD", min=0),
+        text("state", "State of the order"),
+        text("why", "Which sleeves asked for how much"),
+    ],
+    ["client_order_id"],
+    "decision",
+)
+
+TRADES = Table(
+    "trades",
+    "Fills by sleeve, and shares that sleeves crossed with each other inside the ledger",
+    [
+        DECISION,
+        text("execution_id", "Identifier of the execution"),
+        SLEEVE,
+        SYMBOL,
+        text("side", "Side; null for a corporate action", nullable=True, among=("buy", "sell")),
+        number("quantity", "Quantity", "shares", min=0),
+        number("price", "Price", "USD", min=0),
+        number("notional", "Value", "USD", min=0),
+        number("fee", "Fee", "USD", min=0),
+        text("kind", "Fill at the broker, internal cross, or corporate action"),
+        text("client_order_id", "Order it belongs to", nullable=True),
+    ],
+    ["execution_id", "sleeve", "symbol"],
+    "decision",
+)
+
+
+def _account_metrics(mode: str) -> Table:
+    return Table(
+        f"account_metrics_{mode}",
+        f"The {mode} account at the close of each session",
+        [
+            DECISION,
+            number("equity", "Value of the account", "USD"),
+            number("cash", "Cash", "USD"),
+            number("gross_exposure", "Invested share", "fraction"),
+            count("positions", "Symbols held"),
+            number("turnover", "Value traded", "fraction of equity", min=0),
+            number("fees", "Fees paid", "USD", min=0),
+        ],
+        ["decision"],
+        "decision",
+    )
+
+
+ACCOUNT_METRICS_PAPER = _account_metrics("paper")
+ACCOUNT_METRICS_LIVE = _account_metrics("live")
+
+METRICS = Table(
+    "metrics",
+    "Statistics of the account and of each sleeve over everything known by the day",
+    [
+        KNOWN_ON,
+        text("portfolio", "`account` or the strategy"),
+        text("statistic", "Statistic"),
+        number("value", "Value; null where it is not defined", "", nullable=True),
+    ],
+    ["known_on", "portfolio", "statistic"],
+)
+
+WEIGHT_HISTORY = Table(
+    "weight_history",
+    "Weight of each symbol in the account's target, by day",
+    [KNOWN_ON, SYMBOL, number("weight", "Share of the account", "fraction", min=0, max=1)],
+    ["known_on", "symbol"],
+)
+
+QUARANTINE = Table(
+    "quarantine",
+    "Rows that were refused at the border, and why",
+    [
+        KNOWN_ON,
+        text("dataset", "Dataset the row was meant for"),
+        text("file", "File or address it came from"),
+        count("row_number", "Row in that file, 1 is the first below the header"),
+        text("reason", "Rule it breaks"),
+        text("content", "The row as JSON"),
+    ],
+    ["known_on", "dataset", "file", "row_number"],
+)
+
+RESULTS = [
+    STRATEGY_WEIGHTS,
+    STRATEGY_RETURNS,
+    ALLOCATION,
+    ALLOC_LOG,
+    PORTFOLIOS,
+    ORDER_BATCH,
+    TRADES,
+    ACCOUNT_METRICS_PAPER,
+    ACCOUNT_METRICS_LIVE,
+    METRICS,
+    WEIGHT_HISTORY,
+    QUARANTINE,
+]

@@ -1,0 +1,154 @@
+"""Typed settings: environment > `.env` > `config.yaml` > what the home was made with > defaults.
+
+A *home* is one folder that holds everything a system writes (database, lake, raw bytes, Dagster's artefacts).
+What a home was made with (its world, seed and first day) is written into it once, because partition start
+dates must never move under existing data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from pas_dagster.errors import PasError
+
+PROJECT = Path(__file__).resolve().parent.parent
+HOME_FILE = "home.json"
+HOME_KEYS = ("world", "seed", "start")
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. Environment variables carry the prefix `PAS_` (`PAS_HOME`, `PAS_START`)."""
+
+    model_config = SettingsConfigDict(env_prefix="PAS_", env_file=PROJECT / ".env", extra="ignore", frozen=True)
+
+    home: Path = Field(Path(".pas"), description="Folder that holds everything this system writes")
+    database_url: SecretStr | None = Field(None, description="Postgres server to use instead of the embedded one")
+    world: Literal["real", "sandbox"] = Field("real", description="Where facts come from")
+    seed: int = Field(7, description="Seed of the sandbox world")
+    start: date = Field(date(2015, 1, 1), description="First day of every partition set")
+    capital: int = Field(1_000_000, gt=0, description="Opening cash of the simulated account, USD")
+    cost_bp: float = Field(5.0, ge=0, le=500, description="Proportional trading cost, basis points per traded dollar")
+    min_order_usd: int = Field(5, ge=1, description="Smaller orders are not sent")
+    benchmark: str = Field("sp500_index", description="Dataset that the account is compared with")
+    members: dict[str, str] = Field(
+        default={"pelosi": "Nancy Pelosi", "meuser": "Daniel Meuser", "capito": "Shelley Moore Capito"},
+        description="Sleeves that follow one member of Congress: suffix of the sleeve's name -> member",
+    )
+    universe_index: str | None = Field(
+        None, description="Index whose members are the stock universe; none = every stock"
+    )
+    strategies: dict[str, dict[str, Any]] = Field(
+        {}, description="Parameters of strategies: name -> parameter -> value"
+    )
+    window_weeks: int = Field(12, ge=4, le=520, description="Weeks of sleeve returns that the allocation looks at")
+    min_weight: float = Field(0.0, ge=0, le=1, description="Smallest weight of a sleeve within the risky mix")
+    max_weight: float = Field(0.40, gt=0, le=1, description="Largest weight of a sleeve")
+    target_volatility: float = Field(0.08, gt=0, le=1, description="Annual volatility aimed at; the rest is cash")
+    no_trade_band: float = Field(0.005, ge=0, le=0.5, description="Sleeve weights move only by more than this")
+
+    @property
+    def postgres_dir(self) -> Path:
+        return self.home / "postgres"
+
+    @property
+    def lake_dir(self) -> Path:
+        return self.home / "lake"
+
+    @property
+    def raw_dir(self) -> Path:
+        return self.home / "raw"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=PROJECT / "config.yaml")
+        return init_settings, env_settings, dotenv_settings, yaml
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings afresh; raise `PasError` naming the setting, its value's fault and where to mend it."""
+    try:
+        chosen = Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise PasError(
+            f"Setting {name!r}: {first['msg'].lower()}. Mend PAS_{name.upper()} in the environment or .env, "
+            f"or {name!r} in config.yaml."
+        ) from None
+    return _bind_to_home(chosen, overrides)
+
+
+def _bind_to_home(chosen: Settings, overrides: dict[str, Any]) -> Settings:
+    """Take world, seed and start from an existing home; an explicit other value is an error, never a mixture."""
+    home = PROJECT / chosen.home  # an absolute home stays as it is
+    values: dict[str, Any] = {"home": home}
+    made_with = read_home(home)
+    for key, value in made_with.items():
+        asked = getattr(chosen, key)
+        if key in chosen.model_fields_set and str(asked) != value:
+            raise PasError(
+                f"The home {home} was made with {key}={value}, but {key}={asked} is asked for. "
+                f"Choose another folder with PAS_HOME, or drop the setting."
+            )
+        values[key] = value
+    return chosen.model_copy(update={key: _typed(chosen, key, value) for key, value in values.items()})
+
+
+def _typed(chosen: Settings, key: str, value: Any) -> Any:
+    kind = type(getattr(chosen, key))
+    return value if isinstance(value, kind) else date.fromisoformat(value) if kind is date else kind(value)
+
+
+def read_home(home: Path) -> dict[str, str]:
+    """What the home was made with, as text; empty for a home that does not exist yet."""
+    path = home / HOME_FILE
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+@lru_cache(maxsize=1)
+def _current() -> Settings:
+    return load()
+
+
+def make_home(chosen: Settings) -> None:
+    """Create the folders of the home and note once what it was made with."""
+    for folder in (chosen.home, chosen.lake_dir, chosen.raw_dir, chosen.home / "dagster"):
+        folder.mkdir(parents=True, exist_ok=True)
+    path = chosen.home / HOME_FILE
+    if not path.exists():
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps({key: str(getattr(chosen, key)) for key in HOME_KEYS}, indent=1))
+        os.replace(partial, path)  # noqa: PTH105  (atomic by definition)
+
+
+def current() -> Settings:
+    """The settings of this process, read once (`choose` replaces them)."""
+    return _chosen[-1] if _chosen else _current()
+
+
+def choose(chosen: Settings) -> None:
+    """Use these settings from now on. Definitions are built from them, so choose before importing those."""
+    _chosen.append(chosen)
+
+
+_chosen: list[Settings] = []
