@@ -1,0 +1,252 @@
+"""Performance statistics: answers worked out by hand, edge cases, and agreement with plain pandas."""
+
+import math
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pas_dagster.analytics import statistics as stats
+
+NAN = float("nan")
+
+OF_ONE_BOOK = [
+    stats.total_return,
+    stats.cagr,
+    stats.volatility,
+    stats.sharpe,
+    stats.sortino,
+    stats.max_drawdown,
+    stats.calmar,
+    stats.value_at_risk,
+    stats.conditional_value_at_risk,
+    stats.win_rate,
+]
+AGAINST_A_BENCHMARK = [stats.beta, stats.alpha, stats.tracking_error, stats.information_ratio]
+BOOK = [0.10, -0.05, 0.02, -0.03]  # mean 0.01; NAV 1.1, 1.045, 1.0659, 1.033923
+MARKET = [0.05, -0.05, 0.03, -0.03]  # mean 0
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    """A statistic that has no answer is NaN; numpy has nothing to complain of on the way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+@pytest.mark.parametrize(
+    ("statistic", "expected"),
+    [
+        (stats.total_return, 0.033923),
+        (lambda x: stats.cagr(x, periods=2), 1.033923**0.5 - 1),
+        (lambda x: stats.volatility(x, periods=4), 2 * math.sqrt(0.0134 / 3)),  # squares 81 36 1 16 e-4
+        (lambda x: stats.sharpe(x, periods=4), 2 * 0.01 / math.sqrt(0.0134 / 3)),
+        (lambda x: stats.sharpe(x, periods=1, risk_free=0.004), 0.006 / math.sqrt(0.0134 / 3)),
+        (lambda x: stats.sortino(x, periods=1), 0.01 / math.sqrt((0.0025 + 0.0009) / 4)),
+        (stats.max_drawdown, 1.033923 / 1.1 - 1),
+        (lambda x: stats.calmar(x, periods=4), 0.033923 / (1 - 1.033923 / 1.1)),
+        (lambda x: stats.value_at_risk(x, level=0.9), -0.05 + 0.3 * 0.02),  # position 3 * 0.1
+        (lambda x: stats.conditional_value_at_risk(x, level=0.9), -0.05),
+        (lambda x: stats.conditional_value_at_risk(x, level=0.5), -0.04),
+        (stats.win_rate, 0.5),
+        (lambda x: stats.beta(x, MARKET), 0.0090 / 0.0068),  # products 50 25 6 9 e-4, squares 25 25 9 9 e-4
+        (lambda x: stats.alpha(x, MARKET, periods=12), 0.12),
+        (
+            lambda x: stats.tracking_error(x, MARKET, periods=1),
+            math.sqrt(0.0022 / 3),
+        ),  # 5 0 -1 0 less their mean 1: 4 -1 -2 -1
+        (lambda x: stats.information_ratio(x, MARKET, periods=1), 0.01 / math.sqrt(0.0022 / 3)),
+    ],
+)
+def test_worked_by_hand(statistic, expected):
+    assert statistic(BOOK) == pytest.approx(expected, rel=1e-12)
+    assert statistic(pd.Series(BOOK)) == pytest.approx(expected, rel=1e-12)
+    assert isinstance(statistic(BOOK), float)
+
+
+def test_alpha_with_a_rate_of_cash():
+    slope = 0.0090 / 0.0068
+    expected = (0.01 - 0.002) - slope * (0.0 - 0.002)
+    assert stats.alpha(BOOK, MARKET, periods=1, risk_free=0.002) == pytest.approx(expected, rel=1e-12)
+    assert stats.alpha(BOOK, MARKET, periods=1, risk_free=[0.002] * 4) == pytest.approx(expected, rel=1e-12)
+    assert stats.beta(BOOK, MARKET, risk_free=0.002) == pytest.approx(slope, rel=1e-12)
+
+
+def test_the_drawdown_starts_at_one():
+    np.testing.assert_allclose(stats.drawdown([-0.2, 0.5, -0.5]), [-0.2, 0.0, -0.5], atol=1e-15)
+    assert stats.max_drawdown([-0.2, 0.5, 0.1]) == pytest.approx(-0.2)
+    assert stats.max_drawdown([0.2, 0.1]) == 0.0
+
+
+def test_a_drawdown_is_compounded_and_never_exceeds_everything():
+    assert stats.max_drawdown([-0.5, -0.5, -0.5]) == pytest.approx(-0.875)
+    assert stats.max_drawdown([0.5, -1.0, 0.0]) == -1.0
+    assert stats.cagr([0.5, -1.0, 0.0]) == -1.0
+
+
+def test_the_drawdown_series_keeps_its_labels():
+    days = pd.bdate_range("2024-01-01", periods=3)
+    series = stats.drawdown(pd.Series([NAN, -0.1, NAN], index=days, name="book"))
+    assert series.name == "book"
+    assert series.index.equals(days)
+    np.testing.assert_allclose(series, [0.0, -0.1, -0.1])
+    frame = stats.drawdown(pd.DataFrame({"a": [0.1, -0.1], "b": [-0.1, 0.0]}))
+    np.testing.assert_allclose(frame, [[0.0, -0.1], [-0.1, -0.1]])
+    assert list(frame.columns) == ["a", "b"]
+
+
+def test_a_large_gain_is_a_return_and_not_a_price():
+    assert stats.total_return([1.5, 0.1]) == pytest.approx(1.75)
+
+
+def test_value_at_risk_on_a_whole_position():
+    losses = -np.arange(1, 22) / 100  # 21 observations: the 5 % quantile is exactly the second worst
+    assert stats.value_at_risk(losses) == -0.20
+    assert stats.conditional_value_at_risk(losses) == pytest.approx(-0.205)
+
+
+@pytest.mark.parametrize("statistic", OF_ONE_BOOK)
+@pytest.mark.parametrize("nothing", [[], [NAN], [NAN, NAN]])
+def test_nothing_is_nan(statistic, nothing):
+    assert math.isnan(statistic(nothing))
+
+
+@pytest.mark.parametrize("statistic", OF_ONE_BOOK)
+def test_one_observation(statistic):
+    one = {
+        stats.total_return: -0.1,
+        stats.max_drawdown: -0.1,
+        stats.value_at_risk: -0.1,
+        stats.conditional_value_at_risk: -0.1,
+        stats.win_rate: 0.0,
+    }
+    assert statistic([-0.1]) == pytest.approx(one.get(statistic, NAN), nan_ok=True)
+    assert statistic([NAN, -0.1]) == pytest.approx(one.get(statistic, NAN), nan_ok=True)
+
+
+@pytest.mark.parametrize("statistic", AGAINST_A_BENCHMARK)
+@pytest.mark.parametrize(("x", "b"), [([], []), ([0.1], [0.2]), ([0.1, NAN], [0.2, 0.1]), ([0.1, NAN], [NAN, 0.1])])
+def test_too_few_common_periods_are_nan(statistic, x, b):
+    assert math.isnan(statistic(x, b))
+
+
+@pytest.mark.parametrize("value", [0.0001, 0.1, -0.003, 0.0, 1 / 3])
+def test_a_constant_series_has_no_sharpe_ratio(value):
+    series = np.full(1000, value)
+    assert stats.volatility(series) == 0.0
+    assert math.isnan(stats.sharpe(series))
+    assert math.isnan(stats.sharpe(series, risk_free=value / 3))
+    assert math.isnan(stats.beta(np.arange(1000) / 1e5, series))
+    assert math.isnan(stats.information_ratio(series + 1e-4, series))
+
+
+def test_no_loss_no_ratio_to_it():
+    assert math.isnan(stats.sortino([0.01, 0.02]))
+    assert math.isnan(stats.calmar([0.01, 0.02]))
+    assert math.isnan(stats.win_rate([0.0, 0.0]))
+
+
+@pytest.mark.parametrize("statistic", OF_ONE_BOOK)
+def test_missing_returns_are_left_out(statistic):
+    assert statistic([NAN, NAN, *BOOK[:2], NAN, *BOOK[2:]]) == pytest.approx(statistic(BOOK), rel=1e-12)
+
+
+@pytest.mark.parametrize("statistic", AGAINST_A_BENCHMARK)
+def test_missing_pairs_are_left_out(statistic):
+    expected = statistic(BOOK, MARKET)
+    assert statistic([NAN, 0.9, *BOOK], [0.3, NAN, *MARKET]) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("statistic", AGAINST_A_BENCHMARK)
+def test_series_meet_on_their_common_dates(statistic):
+    days = pd.bdate_range("2024-01-01", periods=6)
+    book = pd.Series([*BOOK, 0.5], index=days[:5])
+    market = pd.Series([*MARKET[::-1], 0.7], index=[*days[:4][::-1], days[5]])
+    assert statistic(book, market) == pytest.approx(statistic(BOOK, MARKET), rel=1e-12)
+    both = statistic(book.to_frame("a").assign(b=book * 2), market)
+    assert both[0] == pytest.approx(statistic(BOOK, MARKET), rel=1e-12)
+
+
+@pytest.mark.parametrize("statistic", AGAINST_A_BENCHMARK)
+def test_lengths_must_agree(statistic):
+    with pytest.raises(ValueError, match="shape"):
+        statistic(BOOK, MARKET[:3])
+
+
+@pytest.mark.parametrize("statistic", OF_ONE_BOOK)
+def test_an_infinite_return_is_refused(statistic):
+    with pytest.raises(ValueError, match="infinite"):
+        statistic([0.1, math.inf])
+    with pytest.raises(ValueError, match="shape"):
+        statistic(0.1)
+
+
+@pytest.mark.parametrize("statistic", [stats.total_return, stats.cagr, stats.max_drawdown, stats.drawdown])
+def test_a_loss_of_more_than_everything_is_refused(statistic):
+    with pytest.raises(ValueError, match="below -1"):
+        statistic([0.1, -1.5])
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95.0])
+def test_a_level_is_a_fraction(level):
+    with pytest.raises(ValueError, match="level"):
+        stats.value_at_risk(BOOK, level=level)
+
+
+@given(
+    arrays(
+        np.float64,
+        st.tuples(st.integers(1, 30), st.integers(1, 4)),
+        elements=st.integers(-900, 900).map(lambda thousandth: thousandth / 1000) | st.just(NAN),
+    )
+)
+def test_columns_are_books(table):
+    market = np.linspace(-0.1, 0.1, len(table))
+    for statistic in OF_ONE_BOOK:
+        expected = np.array([statistic(column) for column in table.T])
+        np.testing.assert_allclose(np.asarray(statistic(table)), expected, rtol=1e-12)
+        np.testing.assert_allclose(np.asarray(statistic(pd.DataFrame(table))), expected, rtol=1e-12)
+    for statistic in AGAINST_A_BENCHMARK:
+        expected = np.array([statistic(column, market) for column in table.T])
+        np.testing.assert_allclose(np.asarray(statistic(table, market)), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_the_same_as_pandas():
+    rng = np.random.default_rng(11)
+    x = pd.Series(rng.normal(0.0005, 0.01, 2520))
+    b = pd.Series(rng.normal(0.0003, 0.01, 2520)) + 0.3 * x
+    nav = np.concatenate([[1.0], (1 + x).cumprod()])
+    assert stats.sharpe(x) == pytest.approx(x.mean() / x.std() * 252**0.5)
+    assert stats.sharpe(x, periods=52) == pytest.approx(x.mean() / x.std() * 52**0.5)
+    assert stats.cagr(x) == pytest.approx(nav[-1] ** (252 / 2520) - 1)
+    assert stats.max_drawdown(x) == pytest.approx((nav / np.maximum.accumulate(nav) - 1).min())
+    assert stats.value_at_risk(x) == pytest.approx(x.quantile(0.05))
+    assert stats.conditional_value_at_risk(x) == pytest.approx(x[x <= x.quantile(0.05)].mean())
+    assert stats.beta(x, b) == pytest.approx(x.cov(b) / b.var())
+    assert stats.alpha(x, b) == pytest.approx((x.mean() - x.cov(b) / b.var() * b.mean()) * 252)
+    assert stats.information_ratio(x, b) == pytest.approx((x - b).mean() / (x - b).std() * 252**0.5)
+
+
+def test_the_summary_is_every_statistic_by_name():
+    row = stats.summary(BOOK, MARKET, periods=52, risk_free=0.001)
+    assert row["observations"] == 4
+    assert row["sharpe"] == stats.sharpe(BOOK, periods=52, risk_free=0.001)
+    assert row["alpha"] == stats.alpha(BOOK, MARKET, periods=52, risk_free=0.001)
+    assert list(row) == ["observations"] + [f.__name__ for f in [*OF_ONE_BOOK[:6], stats.calmar]] + [
+        "value_at_risk",
+        "conditional_value_at_risk",
+        "win_rate",
+        "beta",
+        "alpha",
+        "tracking_error",
+        "information_ratio",
+    ]
+    assert "beta" not in stats.summary(pd.Series(BOOK))
+    assert all(math.isnan(value) for name, value in stats.summary([]).items() if name != "observations")
+    with pytest.raises(ValueError, match="one book"):
+        stats.summary(np.zeros((3, 2)))
