@@ -1,0 +1,342 @@
+"""What is known, and the one cut that makes look-ahead impossible to express.
+
+A `History` holds the frames of one run. `History.as_of(R)` gives the read-only view that a decision for R may
+use: rows that became known strictly before R, no further back than the strategy declared.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from pas_dagster import calendar
+
+PANEL_FIELDS = ("total_return", "close", "dollar_volume")
+SYMBOL_COLUMN = "symbol"
+EXCHANGE_TABLES = frozenset({"universe", "prices"})  # here a symbol is always the one of the row's event_date
+
+Moves = list[tuple[np.datetime64, dict[str, str]]]  # symbol changes by day, oldest first: old -> new
+
+
+@dataclass(frozen=True)
+class Window:
+    """How far back a strategy reads a dataset: calendar days, or sessions for prices; neither means everything."""
+
+    days: int | None = None
+    sessions: int | None = None
+
+    def first_day(self, decision: date) -> date:
+        """The first day whose facts are needed for a decision."""
+        if self.sessions is not None:
+            known = calendar.session_array(calendar.FIRST, decision - timedelta(1))
+            return known[-min(self.sessions, len(known))].astype(object)
+        if self.days is not None:
+            return decision - timedelta(self.days)
+        return calendar.FIRST
+
+
+class LookbackError(ValueError):
+    """A strategy read further back, or another dataset, than it declared."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Prices as arrays: `sessions` (T,) datetime64[D], `lineages` (N,) str, `fields` name -> (T, N) float.
+
+    A lineage is one security through its symbol changes, named after its first symbol. NaN means no bar.
+    """
+
+    sessions: np.ndarray
+    lineages: np.ndarray
+    fields: Mapping[str, np.ndarray]
+
+    @classmethod
+    def from_rows(cls, rows: pd.DataFrame, changes: pd.DataFrame) -> Panel:
+        """Build from rows (known_on, symbol, total_return, close, volume) and symbol changes."""
+        if rows.empty:
+            return cls(
+                np.array([], "datetime64[D]"),
+                np.array([], object),
+                {f: np.empty((0, 0)) for f in PANEL_FIELDS},
+            )
+        days = rows["known_on"].to_numpy().astype("datetime64[D]")
+        sessions = calendar.session_array(days.min().astype(object), days.max().astype(object))
+        lineage = lineages(rows[SYMBOL_COLUMN], days, changes)
+        columns, names = pd.factorize(lineage, sort=True)
+        at = np.searchsorted(sessions, days)
+        close = rows["close"].to_numpy(float)
+        values = {
+            "total_return": rows["total_return"].to_numpy(float),
+            "close": close,
+            "dollar_volume": close * rows["volume"].to_numpy(float),
+        }
+        return cls(
+            sessions,
+            np.asarray(names, object),
+            {k: _scatter(at, columns, v, (len(sessions), len(names))) for k, v in values.items()},
+        )
+
+    @cached_property
+    def traded(self) -> np.ndarray:
+        """(T,) whether any security has a bar on the session."""
+        return np.any(np.isfinite(self.fields["close"]), axis=1)
+
+    def before(self, day: date) -> Panel:
+        """The panel without the sessions from `day` on (views, no copies)."""
+        end = int(np.searchsorted(self.sessions, np.datetime64(day)))
+        return Panel(self.sessions[:end], self.lineages, {k: v[:end] for k, v in self.fields.items()})
+
+
+def _scatter(at: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    grid = np.full(shape, np.nan)
+    grid[at, columns] = values
+    grid.setflags(write=False)  # every decision of a run looks at the same array
+    return grid
+
+
+def moves_of(changes: pd.DataFrame) -> Moves:
+    """Symbol changes by the day they take effect, so that those of one day can swap symbols."""
+    by_day: dict[np.datetime64, dict[str, str]] = defaultdict(dict)
+    ordered = changes.sort_values("event_date", kind="stable")
+    days = ordered["event_date"].to_numpy().astype("datetime64[D]")
+    for day, old, new in zip(days, ordered["symbol"].tolist(), ordered["new_symbol"].tolist(), strict=True):
+        by_day[day][old] = new
+    return list(by_day.items())
+
+
+def lineages(symbols: pd.Series, days: np.ndarray, changes: pd.DataFrame) -> np.ndarray:
+    """The lineage of each (symbol, day); a symbol taken over by another company starts a lineage of its own."""
+    result = symbols.to_numpy(object).copy()
+    moves = moves_of(changes)
+    touched = _touched(symbols, moves)
+    source, when = result[touched], days[touched]
+    named = source.copy()
+    holder: dict[str, str] = {}
+    for day, todays in moves:
+        heirs = {new: holder.get(old, old) for old, new in todays.items()}
+        for symbol, lineage in ({old: f"{old}#{day}" for old in todays} | heirs).items():
+            holder[symbol] = lineage
+            named[(source == symbol) & (when >= day)] = lineage
+    result[touched] = named
+    return result
+
+
+def current_name(symbol: str, after: np.datetime64, moves: Moves) -> str:
+    """What the holder of a symbol after a day is called once all moves are made.
+
+    A holder whose symbol went to somebody else without a change of its own has gone; its name is no symbol.
+    """
+    for day, todays in moves:
+        if day <= after:
+            continue
+        if symbol in todays:
+            symbol = todays[symbol]
+        elif symbol in todays.values():
+            return f"{symbol}#before {day}"
+    return symbol
+
+
+def current_names(symbols: pd.Series, days: np.ndarray, moves: Moves, *, exact: bool) -> pd.Series:
+    """The symbol, once all moves are made, of what each row called by its symbol of the day.
+
+    A row that uses a symbol after its change means the company that had it (filings are late), unless the table is
+    `exact`: then it means whoever was listed under the symbol next.
+    """
+    touched = _touched(symbols, moves)
+    if not touched.size:
+        return symbols
+    source, when = symbols.to_numpy(object)[touched], days[touched]
+    named = source.copy()
+    for symbol in set(source.tolist()):
+        rows = source == symbol
+        named[rows] = name = current_name(symbol, np.datetime64("0000-01-01"), moves)
+        for day, todays in moves:
+            if exact or symbol in todays.values():
+                name = current_name(symbol, day, moves)
+            if symbol in todays or symbol in todays.values():
+                named[rows & (when >= day)] = name
+    result = symbols.to_numpy(object).copy()
+    result[touched] = named
+    return pd.Series(result, index=symbols.index, dtype=symbols.dtype)
+
+
+def _touched(symbols: pd.Series, moves: Moves) -> np.ndarray:
+    """Positions of the rows whose symbol ever changed hands."""
+    changed = {name for _, todays in moves for pair in todays.items() for name in pair}
+    return np.flatnonzero(symbols.isin(changed).to_numpy()) if changed else np.array([], int)
+
+
+class History:
+    """The frames of a run, each sorted by `known_on`; nothing in it is cut yet."""
+
+    def __init__(self, tables: Mapping[str, pd.DataFrame], universe_index: str | None = None) -> None:
+        self.universe_index = universe_index
+        self._tables = {name: frame.reset_index(drop=True) for name, frame in tables.items()}
+        for name, frame in self._tables.items():
+            if not frame["known_on"].is_monotonic_increasing:
+                self._tables[name] = frame.sort_values("known_on", kind="stable", ignore_index=True)
+        actions = self._tables.get("corporate_actions")
+        self.changes = _no_changes() if actions is None else actions[actions["kind"] == "symbol_change"]
+        self._made, self._told = (self.changes[name].to_numpy("datetime64[D]") for name in ("event_date", "known_on"))
+        self._panels: dict[bytes, Panel] = {}
+        self._moves: dict[bytes, Moves] = {}
+        self._listed: tuple[object, pd.DataFrame] | None = None  # the last universe made, and from what
+
+    def table(self, name: str) -> pd.DataFrame:
+        if name not in self._tables:
+            raise LookbackError(f"{name} was not declared in `reads`")
+        return self._tables[name]
+
+    @cached_property
+    def panel(self) -> Panel:
+        return Panel.from_rows(self.table("prices"), self.changes)
+
+    def panel_at(self, decision: date) -> Panel:
+        """The panel without the symbol changes that had taken effect before the decision but were not known yet."""
+        cut = np.datetime64(decision)
+        late = (self._made < cut) & (self._told >= cut)
+        if not late.any():
+            return self.panel
+        if late.tobytes() not in self._panels:
+            self._panels[late.tobytes()] = Panel.from_rows(self.table("prices"), self.changes[~late])
+        return self._panels[late.tobytes()]
+
+    def moves_at(self, decision: date) -> Moves:
+        """Symbol changes that had taken effect by the decision's day, as far as they were known."""
+        cut = np.datetime64(decision)
+        known = (self._told < cut) & (self._made <= cut)
+        if known.tobytes() not in self._moves:
+            self._moves[known.tobytes()] = moves_of(self.changes[known])
+        return self._moves[known.tobytes()]
+
+    def listed(self, rows: Callable[[], pd.DataFrame], made_from: object) -> pd.DataFrame:
+        """The securities listed after the membership changes; kept while the next decision has the same ones."""
+        if self._listed is None or self._listed[0] != made_from:
+            self._listed = (made_from, _listed(rows()))
+        return self._listed[1]
+
+    def before(self, day: date) -> History:
+        """A history physically without anything known on or after the day: the other half of the audit."""
+        cut = pd.Timestamp(day)
+        return History({n: f[f["known_on"] < cut] for n, f in self._tables.items()}, self.universe_index)
+
+    def as_of(self, decision: date, reads: Mapping[str, Window]) -> AsOf:
+        return AsOf(self, decision, reads)
+
+
+def _no_changes() -> pd.DataFrame:
+    days = pd.Series([], dtype="datetime64[us]")
+    names = pd.Series([], dtype="str")
+    return pd.DataFrame({"known_on": days, "event_date": days, "symbol": names, "new_symbol": names})
+
+
+class AsOf:
+    """What a decision for one day may know. Read-only; every method cuts strictly before `decision`."""
+
+    def __init__(self, history: History, decision: date, reads: Mapping[str, Window]) -> None:
+        self.decision = decision
+        self._history = history
+        self._reads = reads
+        self._cut = pd.Timestamp(decision)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The rows of a dataset that became known in its declared window before the decision, oldest first.
+
+        Symbols are given as they are called on the decision's day.
+        """
+        low, high = self._span(name)
+        rows = self._history.table(name).iloc[low:high]
+        if SYMBOL_COLUMN not in rows or not self._moves:
+            return rows
+        exact = name in EXCHANGE_TABLES
+        days = rows["event_date" if exact else "known_on"].to_numpy().astype("datetime64[D]")
+        return rows.assign(symbol=current_names(rows[SYMBOL_COLUMN], days, self._moves, exact=exact))
+
+    def _span(self, name: str) -> tuple[int, int]:
+        """The rows of a dataset, from and to, that became known in its declared window before the decision."""
+        first = pd.Timestamp(self._declared(name).first_day(self.decision))
+        known = self._history.table(name)["known_on"].to_numpy()
+        low, high = np.searchsorted(known, [first.to_datetime64(), self._cut.to_datetime64()])
+        return int(low), int(high)
+
+    def returns(self, sessions: int, symbols: list[str] | None = None) -> pd.DataFrame:
+        """Daily simple total returns of the last `sessions` sessions: (sessions, symbols), NaN where no bar."""
+        return self._panel("total_return", sessions, symbols)
+
+    def closes(self, sessions: int, symbols: list[str] | None = None) -> pd.DataFrame:
+        """Raw closes in USD, not adjusted for splits: (sessions, symbols), NaN where no bar."""
+        return self._panel("close", sessions, symbols)
+
+    def dollar_volumes(self, sessions: int, symbols: list[str] | None = None) -> pd.DataFrame:
+        """Close times volume in USD: (sessions, symbols), NaN where either is unknown."""
+        return self._panel("dollar_volume", sessions, symbols)
+
+    @cached_property
+    def universe(self) -> pd.DataFrame:
+        """Securities listed at the decision, one row a symbol: name, kind, sector, indexes (a frozenset)."""
+        return self._history.listed(lambda: self.table("universe"), (self._span("universe"), self._moves))
+
+    def stocks(self) -> list[str]:
+        """Symbols of the stock universe at the decision: members of the configured index, or every stock."""
+        listed = self.universe.index[(self.universe["kind"] == "stock").to_numpy()]
+        index = self._history.universe_index
+        if index is not None:
+            listed = listed[[index in names for names in self.universe["indexes"].reindex(listed)]]
+        return listed.tolist()
+
+    @cached_property
+    def _moves(self) -> Moves:
+        return self._history.moves_at(self.decision)
+
+    def _declared(self, name: str) -> Window:
+        if name not in self._reads:
+            raise LookbackError(f"{name} was not declared in `reads`")
+        return self._reads[name]
+
+    def _panel(self, field: str, sessions: int, symbols: list[str] | None) -> pd.DataFrame:
+        declared = self._declared("prices").sessions
+        if declared is not None and sessions > declared:
+            raise LookbackError(f"{sessions} sessions of prices were read, {declared} declared")
+        panel = self._history.panel_at(self.decision)
+        end = int(np.searchsorted(panel.sessions, np.datetime64(self.decision, "D")))
+        while end > 0 and not panel.traded[end - 1]:
+            end -= 1  # a session of which nothing is known is not known: that it is in the panel tells the future
+        start = max(0, end - sessions)
+        frame = pd.DataFrame(
+            panel.fields[field][start:end],
+            index=panel.sessions[start:end].astype("datetime64[us]"),
+            columns=self._columns,
+            copy=False,  # the arrays are read-only
+        )
+        return frame if symbols is None else frame.reindex(columns=symbols)
+
+    @cached_property
+    def _columns(self) -> pd.Index:
+        """The symbols of the panel's lineages on the decision's day."""
+        names = self._history.panel_at(self.decision).lineages
+        moved = {symbol for _, todays in self._moves for pair in todays.items() for symbol in pair}
+        return pd.Index([self._label(name) if name in moved or "#" in name else name for name in names], dtype=object)
+
+    def _label(self, lineage: str) -> str:
+        symbol, _, since = lineage.partition("#")
+        return current_name(symbol, np.datetime64(since or "0000-01-01"), self._moves)
+
+
+def _listed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The securities listed after the membership changes: symbol -> name, kind, sector, indexes."""
+    # Where a day tells both for one symbol (a company leaves a name that another takes), it ends up listed.
+    rows = rows.iloc[np.lexsort(((rows["action"] == "add").to_numpy(), rows["known_on"].to_numpy()))]
+    last = rows.drop_duplicates([SYMBOL_COLUMN, "index_name"], keep="last")
+    member = last[last["action"] == "add"]
+    indexes: dict[str, set[str]] = defaultdict(set)
+    for symbol, index in zip(member[SYMBOL_COLUMN].tolist(), member["index_name"].tolist(), strict=True):
+        indexes[symbol].add(index)
+    # The newest that is known of each: one list may name the sector, another only the symbol.
+    facts = member.groupby(SYMBOL_COLUMN)[["name", "kind", "sector"]].last()
+    return facts.assign(indexes=[frozenset(indexes[symbol]) for symbol in facts.index.tolist()]).sort_index()
