@@ -1,0 +1,1 @@
+"""Dagster wiring: load, call the domain, check, store, attach metadata. No arithmetic of its own."""

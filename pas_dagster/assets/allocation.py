@@ -1,0 +1,225 @@
+"""Allocation: how much of the account each sleeve gets, and the target portfolio that follows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+from dagster import AssetDep, AssetExecutionContext, AssetOut, BackfillPolicy, asset, multi_asset
+
+from pas_dagster import calendar
+from pas_dagster.allocation.allocation import Allocation, allocate
+from pas_dagster.allocation.policy import Policy
+from pas_dagster.analytics.backtest import weekly
+from pas_dagster.assets import wiring
+from pas_dagster.assets.resources import Workshop
+from pas_dagster.assets.strategies import RETURNS, STRATEGIES, WEIGHTS
+from pas_dagster.lake import Lake
+from pas_dagster.partitions import LAST_PERIOD, LATEST, SESSION_DECISION, WEEKLY_DECISION
+from pas_dagster.schemas import TABLES, Table
+from pas_dagster.settings import Settings
+from pas_dagster.strategies.contract import CASH
+
+GROUP = "allocation"
+ALLOCATION = TABLES["allocation"]
+LOG = TABLES["alloc_log"]
+PORTFOLIOS = TABLES["portfolios"]
+
+
+def policy(chosen: Settings) -> Policy:
+    return Policy(
+        window_weeks=chosen.window_weeks,
+        min_weight=chosen.min_weight,
+        max_weight=chosen.max_weight,
+        target_volatility=chosen.target_volatility,
+        no_trade_band=chosen.no_trade_band,
+    )
+
+
+def weekly_before(returns: pd.DataFrame, decision: date) -> pd.DataFrame:
+    """Whole weeks that ended before the decision: weeks x sleeves.
+
+    The one cut of the allocation: a range run holds later weeks too.
+    """
+    monday = pd.Timestamp(decision - timedelta(decision.weekday()))
+    return returns[returns.index < monday]
+
+
+def previous_shares(lake: Lake, before: date) -> dict[str, float]:
+    """The shares in force before a day; none at the beginning."""
+    condition = "decision = (select max(decision) from lake.allocation where decision < ?)"
+    rows = lake.read(ALLOCATION, where=condition, values=[before])
+    return {name: share for name, share in zip(rows["sleeve"], rows["weight"], strict=True) if name != CASH}
+
+
+def allocation_rows(decision: date, answer: Allocation, previous: Mapping[str, float]) -> list[dict[str, Any]]:
+    names = sorted({*answer.weights, *previous})
+    before = {**previous, CASH: 1 - sum(previous.values())}
+    now = {**answer.weights, CASH: answer.cash}
+    return [
+        {
+            "decision": decision,
+            "sleeve": n,
+            "weight": now.get(n, 0.0),
+            "previous": min(1.0, max(0.0, before.get(n, 0.0))),
+        }
+        for n in [*names, CASH]
+    ]
+
+
+def log_rows(decision: date, answer: Allocation) -> list[dict[str, Any]]:
+    outcome = {
+        "step": "status",
+        "sleeve": None,
+        "value": None,
+        "note": f"{answer.status}: {answer.reason}".rstrip(": "),
+    }
+    return [{"decision": decision, "position": at, **row} for at, row in enumerate([outcome, *answer.log_rows()])]
+
+
+def _sums_to_one(rows: pd.DataFrame, _: Sequence[date]) -> str | None:
+    sums = rows.groupby("decision")["weight"].sum()
+    off = sums[(sums - 1).abs() > 1e-9]
+    return None if off.empty else f"shares with cash sum to {off.iloc[0]:.9g} on {off.index[0]:%Y-%m-%d}"
+
+
+ALLOCATION_CHECKS = [
+    wiring.valid_rows(ALLOCATION),
+    wiring.complete(ALLOCATION),
+    wiring.Check("shares_sum_to_one", "Shares of the sleeves and cash sum to 1", _sums_to_one),
+]
+LOG_CHECKS = [wiring.complete(LOG)]
+
+
+@multi_asset(
+    name="allocation",
+    outs={
+        name: AssetOut(
+            description=f"{table.doc}.",
+            metadata=wiring.definition_metadata(table),
+            group_name=GROUP,
+            owners=[wiring.OWNER],
+            kinds={"python", "duckdb"},
+            io_manager_key="lake",
+            backfill_policy=BackfillPolicy.single_run(),
+        )
+        for name, table in (("allocation", ALLOCATION), ("alloc_log", LOG))
+    },
+    deps=[AssetDep(RETURNS.name, partition_mapping=LAST_PERIOD)],
+    partitions_def=WEEKLY_DECISION,
+    check_specs=[*wiring.specs("allocation", ALLOCATION_CHECKS), *wiring.specs("alloc_log", LOG_CHECKS)],
+    pool="lake_allocation",
+)
+def allocation(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
+    decisions = wiring.keys(context)
+    rules = policy(workshop.settings)
+    returns = _weekly_returns(workshop.lake, decisions, rules.window_weeks)
+    shares = previous_shares(workshop.lake, decisions[0])
+    rows: list[dict[str, Any]] = []
+    log: list[dict[str, Any]] = []
+    for decision in decisions:
+        answer = allocate(weekly_before(returns, decision), shares, rules)
+        rows += allocation_rows(decision, answer, shares)
+        log += log_rows(decision, answer)
+        shares = dict(answer.weights)
+    frame, steps = ALLOCATION.conform(pd.DataFrame(rows)), LOG.conform(pd.DataFrame(log))
+    last = frame[frame["decision"] == frame["decision"].max()]
+    metadata = {f"share {name}": float(share) for name, share in zip(last["sleeve"], last["weight"], strict=True)}
+    yield from wiring.publish(context, "allocation", frame, ALLOCATION_CHECKS, metadata, output="allocation")
+    yield from wiring.publish(context, "alloc_log", steps, LOG_CHECKS, output="alloc_log")
+
+
+def _weekly_returns(lake: Lake, decisions: Sequence[date], weeks: int) -> pd.DataFrame:
+    first = decisions[0] - timedelta(7 * (weeks + 2))
+    daily = lake.read(RETURNS, first=first, last=decisions[-1] - timedelta(1), columns=["known_on", "strategy", "net"])
+    wide = daily.pivot(index="known_on", columns="strategy", values="net")
+    return weekly(wide.reindex(columns=list(STRATEGIES)))
+
+
+def target_rows(decisions: Sequence[date], shares: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
+    """Target portfolio of each decision from the latest shares and the latest weights at or before it.
+
+    `shares` has the columns of `allocation`, `weights` those of `strategy_weights`. This is the one as-of cut for
+    a range run, which is handed the union of everything that any of its decisions may see.
+    """
+    days = pd.DataFrame({"decision": pd.DatetimeIndex(decisions).astype("datetime64[us]")})
+    parts = [_sleeve_targets(days, name, shares, own) for name, own in weights.groupby("strategy", sort=True)]
+    if not parts:
+        return PORTFOLIOS.empty()
+    rows = pd.concat(parts, ignore_index=True)
+    rows["resize"] = _takes_effect(rows["allocation_from"], rows["decision"])
+    rows["rebalance"] = _takes_effect(rows["weights_from"], rows["decision"]) & (rows["status"] == "decided")
+    return PORTFOLIOS.conform(rows.assign(weight=rows["sleeve_weight"] * rows["sleeve_share"]))
+
+
+def _sleeve_targets(days: pd.DataFrame, name: Any, shares: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
+    own = shares.loc[shares["sleeve"] == name, ["decision", "weight"]].rename(columns={"weight": "sleeve_share"})
+    own = own.assign(allocation_from=own["decision"]).sort_values("decision")
+    sets = weights[["decision"]].drop_duplicates().sort_values("decision").assign(weights_from=lambda f: f["decision"])
+    dated = pd.merge_asof(pd.merge_asof(days, own, on="decision"), sets, on="decision").dropna()
+    content = weights.rename(columns={"decision": "weights_from", "weight": "sleeve_weight"})
+    merged = dated.merge(content[["weights_from", "symbol", "sleeve_weight", "status"]], on="weights_from")
+    return merged.assign(sleeve=name)
+
+
+def _takes_effect(decided: pd.Series, decision: pd.Series) -> pd.Series:
+    """Whether the decision's session is the one in which something decided earlier trades."""
+    fills = {day: pd.Timestamp(calendar.roll_forward(day.date())) for day in decided.unique()}
+    return decided.map(fills) == decision
+
+
+def _within_account(rows: pd.DataFrame, _: Sequence[date]) -> str | None:
+    gross = rows[rows["symbol"] != CASH].groupby("decision")["weight"].sum()
+    over = gross[gross > 1 + 1e-9]
+    return None if over.empty else f"targets sum to {over.iloc[0]:.6g} of the account on {over.index[0]:%Y-%m-%d}"
+
+
+def _from_the_past(rows: pd.DataFrame, _: Sequence[date]) -> str | None:
+    late = rows[(rows["weights_from"] > rows["decision"]) | (rows["allocation_from"] > rows["decision"])]
+    return None if late.empty else f"the target of {late['decision'].iloc[0]:%Y-%m-%d} uses later weights"
+
+
+PORTFOLIO_CHECKS = [
+    wiring.valid_rows(PORTFOLIOS),
+    wiring.Check("within_the_account", "Targets never exceed the account", _within_account),
+    wiring.Check(
+        "nothing_from_the_future", "Weights and shares stem from the decision's day or before", _from_the_past
+    ),
+]
+
+
+@asset(
+    name="target_portfolio",
+    description=f"{PORTFOLIOS.doc}. The latest shares times the latest weights at or before the decision.",
+    partitions_def=SESSION_DECISION,
+    deps=[AssetDep(name, partition_mapping=LATEST) for name in ("allocation", *STRATEGIES)],
+    metadata=wiring.definition_metadata(PORTFOLIOS),
+    check_specs=wiring.specs("target_portfolio", PORTFOLIO_CHECKS),
+    **wiring.common(PORTFOLIOS, GROUP),
+)
+def target_portfolio(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
+    decisions = wiring.keys(context)
+    shares = latest_through(workshop.lake, ALLOCATION, "sleeve", decisions)
+    weights = latest_through(workshop.lake, WEIGHTS, "strategy", decisions)
+    rows = target_rows(decisions, shares, weights[weights["strategy"].isin(list(STRATEGIES))])
+    metadata = {"read from snapshot": workshop.lake.snapshot(), **_used(rows)}
+    yield from wiring.publish(context, "target_portfolio", rows, PORTFOLIO_CHECKS, metadata)
+
+
+def latest_through(lake: Lake, table: Table, name: str, decisions: Sequence[date]) -> pd.DataFrame:
+    """Rows of the partitions that the decisions may use: those in their range, and the last one before it."""
+    newest = (
+        f"select max(decision) from lake.{table.name} as o where o.{name} = {table.name}.{name} and o.decision <= ?"
+    )
+    where = f"decision >= coalesce(({newest}), date '0001-01-01')"
+    return lake.read(table, last=decisions[-1], where=where, values=[decisions[0]])
+
+
+def _used(rows: pd.DataFrame) -> dict[str, Any]:
+    """The newest upstream partitions that went in, by sleeve."""
+    last = rows[rows["decision"] == rows["decision"].max()].drop_duplicates("sleeve")
+    used = {f"weights of {row.sleeve}": f"{row.weights_from:%Y-%m-%d}" for row in last.itertuples()}
+    return used | {"allocation": f"{last['allocation_from'].max():%Y-%m-%d}" if len(last) else "none"}
+
+
+ASSETS = [allocation, target_portfolio]

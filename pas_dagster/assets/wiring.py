@@ -1,0 +1,215 @@
+"""What every asset shares: how it is declared, checked, stored, and what the UI shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pandas as pd
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetKey,
+    BackfillPolicy,
+    Failure,
+    InputContext,
+    IOManager,
+    MetadataValue,
+    Output,
+    OutputContext,
+    TableColumn,
+    TableColumnConstraints,
+    TableConstraints,
+    TableSchema,
+    io_manager,
+)
+
+from pas_dagster import calendar
+from pas_dagster.assets.resources import Workshop, now
+from pas_dagster.schemas import TABLES, Table
+
+OWNER = "team:portfolio"
+TABLE = "pas/table"
+SCOPE = "pas/scope"
+PREVIEW_ROWS = 20
+PREVIEW_KEYS = 31  # a longer range repeats its metadata on every partition, so it carries numbers only
+
+
+@dataclass(frozen=True)
+class Check:
+    """A statement about the rows of a run that must hold; `problem` gives what breaks it, or None."""
+
+    name: str
+    description: str
+    problem: Callable[[pd.DataFrame, Sequence[date]], str | None]
+
+
+def column_schema(table: Table) -> TableSchema:
+    """The table's columns as Dagster shows them."""
+    columns = [
+        TableColumn(
+            name=column.name,
+            type=column.kind.sql,
+            description=f"{column.doc} [{column.unit}]" if column.unit else column.doc,
+            constraints=TableColumnConstraints(
+                nullable=column.nullable, other=[column.rule_text] if column.rule else None
+            ),
+        )
+        for column in table.columns
+    ]
+    return TableSchema(columns, constraints=TableConstraints([f"unique ({', '.join(table.key)})"]))
+
+
+def definition_metadata(table: Table, scope: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Metadata of an asset's definition; `scope` (column -> value) when several assets fill one table."""
+    metadata: dict[str, Any] = {
+        TABLE: table.name,
+        "dagster/table_name": table.name,
+        "dagster/column_schema": column_schema(table),
+    }
+    if scope:
+        metadata[SCOPE] = dict(scope)
+    return metadata
+
+
+def common(table: Table, group: str, *, pool: str | None = None) -> dict[str, Any]:
+    """Keyword arguments that all single-table assets share."""
+    return {
+        "group_name": group,
+        "owners": [OWNER],
+        "kinds": {"python", "duckdb"},
+        "io_manager_key": "lake",
+        "backfill_policy": BackfillPolicy.single_run(),
+        "pool": pool or f"lake_{table.name}",
+    }
+
+
+def specs(key: str, checks: Sequence[Check]) -> list[AssetCheckSpec]:
+    return [AssetCheckSpec(c.name, asset=AssetKey(key), description=c.description, blocking=True) for c in checks]
+
+
+def keys(context: AssetExecutionContext) -> list[date]:
+    """The partitions of this run, ascending. A day that has not begun fails the run.
+
+    On weekends Dagster already lists the next session's decision; deciding it then would miss what is still published.
+    """
+    days = sorted(calendar.as_dates(context.partition_keys))
+    today = calendar.today(now())
+    if days[-1] > today:
+        raise Failure(f"{days[-1]} has not begun in New York (it is {today}): nothing can be decided for it yet")
+    return days
+
+
+def valid_rows(table: Table) -> Check:
+    """Every row satisfies the table's rules and the key is unique."""
+
+    def problem(rows: pd.DataFrame, _: Sequence[date]) -> str | None:
+        bad = table.check(table.conform(rows)).bad
+        if bad.empty:
+            return None
+        first = bad.iloc[0]
+        where = ", ".join(f"{name}={first[name]}" for name in table.key)
+        return f"{len(bad)} of {len(rows)} rows break a rule; first: {where}: {first['reason']}"
+
+    return Check("rows_are_valid", "Types, units, bounds and the unique key of the schema hold for every row", problem)
+
+
+def complete(table: Table) -> Check:
+    """No partition of the run is empty."""
+
+    def problem(rows: pd.DataFrame, days: Sequence[date]) -> str | None:
+        found = set(rows[table.partition].dt.date.unique())
+        missing = [day for day in days if day not in found]
+        if not missing:
+            return None
+        return f"{len(missing)} of {len(days)} partitions have no row; first: {missing[0]}"
+
+    return Check("no_partition_is_empty", "Every partition of the run has rows: silence is an error", problem)
+
+
+def publish(
+    context: AssetExecutionContext,
+    key: str,
+    rows: pd.DataFrame,
+    checks: Sequence[Check],
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    output: str = "result",
+) -> Iterator[AssetCheckResult | Output[pd.DataFrame]]:
+    """Check, and only then hand the rows to the lake: a failed check leaves what was stored before."""
+    days = keys(context)
+    problems = []
+    for check in checks:
+        problem = check.problem(rows, days)
+        problems += [problem] if problem else []
+        yield AssetCheckResult(
+            asset_key=AssetKey(key),
+            check_name=check.name,
+            passed=problem is None,
+            metadata={"problem": problem} if problem else {"rows": len(rows)},
+        )
+    if problems:
+        raise Failure(f"{key}: {problems[0]}", allow_retries=False)
+    yield Output(rows, output, metadata={**(metadata or {}), **preview(rows, days)})
+
+
+def preview(rows: pd.DataFrame, days: Sequence[date]) -> dict[str, Any]:
+    """The newest rows as a table, when the run is short enough for that."""
+    if len(days) > PREVIEW_KEYS or rows.empty:
+        return {}
+    shown = rows.tail(PREVIEW_ROWS).astype(object).where(rows.tail(PREVIEW_ROWS).notna(), None)
+    lines = ["| " + " | ".join(map(str, shown.columns)) + " |", "|" + "---|" * len(shown.columns)]
+    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in shown.itertuples(index=False)]
+    return {"preview": MetadataValue.md("\n".join(lines))}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d}"
+    return str(value).replace("|", "\\|")
+
+
+class LakeIOManager(IOManager):
+    """Stores an asset's rows as the whole content of its partitions, and loads exactly the partitions mapped."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+
+    def handle_output(self, context: OutputContext, obj: pd.DataFrame) -> None:
+        table, scope = _target(context.definition_metadata)
+        days = calendar.as_dates(context.asset_partition_keys)
+        written = self._workshop.lake.replace(table, days, obj, scope=scope)
+        context.add_output_metadata(
+            {
+                "dagster/row_count": written.rows,
+                "lake snapshot": written.snapshot,
+                "changed": written.changed,
+            }
+        )
+
+    def load_input(self, context: InputContext) -> pd.DataFrame:
+        assert context.upstream_output is not None
+        table, scope = _target(context.upstream_output.definition_metadata)
+        days = calendar.as_dates(context.asset_partition_keys)
+        if not days:
+            return table.empty()
+        where, values = (f"{scope[0]} = ?", [scope[1]]) if scope else ("true", [])
+        rows = self._workshop.lake.read(table, first=min(days), last=max(days), where=where, values=values)
+        return rows[rows[table.partition].isin(pd.DatetimeIndex(days))]
+
+
+def _target(metadata: Mapping[str, Any]) -> tuple[Table, tuple[str, str] | None]:
+    scope = metadata.get(SCOPE)
+    return TABLES[metadata[TABLE]], next(iter(scope.items())) if scope else None
+
+
+@io_manager(required_resource_keys={"workshop"})
+def lake_io_manager(context: Any) -> LakeIOManager:
+    return LakeIOManager(context.resources.workshop)

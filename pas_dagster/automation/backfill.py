@@ -1,0 +1,155 @@
+"""History in one command: every partition set in the order of the graph, each as one single-run range.
+
+The daemon would wait thirty seconds per layer, and one job cannot mix partition sets; this chains them in
+process, with the same assets, events and lineage.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from dagster import AssetKey, DagsterInstance, Definitions, TimeWindowPartitionsDefinition
+
+from pas_dagster.automation.progress import RUN_CONFIG
+from pas_dagster.errors import PasError
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+# Without these, ten thousand partitions cost minutes of event storage; see docs/architecture.md.
+HISTORY_ENVIRONMENT = {"DAGSTER_EVENT_BATCH_SIZE": "1000", "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Assets of one partition set that can run together once everything upstream of them has run."""
+
+    keys: tuple[AssetKey, ...]
+    partitions: TimeWindowPartitionsDefinition
+
+    @property
+    def names(self) -> list[str]:
+        return [key.to_user_string() for key in self.keys]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A layer that ran: which partitions, and how long it took."""
+
+    layer: Layer
+    first: str
+    last: str
+    count: int
+    seconds: float
+
+
+def layers(defs: Definitions, only: Sequence[str] = ()) -> list[Layer]:
+    """The assets in runnable layers. Within a layer assets may depend on each other: one run orders them."""
+    graph = defs.resolve_asset_graph()
+    wanted = {AssetKey(name) for name in only} or set(graph.materializable_asset_keys)
+    unknown = sorted(key.to_user_string() for key in wanted - set(graph.materializable_asset_keys))
+    if unknown:
+        raise PasError(f"There is no asset {unknown[0]!r}. `pas status` lists them.")
+    waiting = set(wanted)
+    found: list[Layer] = []
+    while waiting:
+        found.append(_next_layer(graph, waiting))
+        waiting -= set(found[-1].keys)
+    return found
+
+
+def _next_layer(graph: object, waiting: set[AssetKey]) -> Layer:
+    """The largest set of waiting assets of one partition set whose upstreams are done or in the set."""
+    by_set: dict[object, set[AssetKey]] = {}
+    for key in waiting:
+        by_set.setdefault(graph.get(key).partitions_def, set()).add(key)  # ty: ignore[unresolved-attribute]
+    best: tuple[object, set[AssetKey]] | None = None
+    for partitions, keys in by_set.items():
+        ready = _closed(graph, keys, waiting)
+        if ready and (best is None or (len(ready), str(sorted(ready))) > (len(best[1]), str(sorted(best[1])))):
+            best = (partitions, ready)
+    assert best is not None, "the asset graph has a cycle between partition sets"
+    partitions, ready = best
+    assert isinstance(partitions, TimeWindowPartitionsDefinition)
+    return Layer(tuple(sorted(ready)), partitions)
+
+
+def _closed(graph: object, keys: set[AssetKey], waiting: set[AssetKey]) -> set[AssetKey]:
+    ready = set(keys)
+    while True:
+        blocked = {
+            key
+            for key in ready
+            if any(p in waiting and p not in ready for p in graph.get(key).parent_keys)  # ty: ignore[unresolved-attribute]
+            or any(sibling in waiting and sibling not in ready for sibling in _siblings(graph, key))
+        }
+        if not blocked:
+            return ready
+        ready -= blocked
+
+
+def _siblings(graph: object, key: AssetKey) -> set[AssetKey]:
+    """Assets made by the same step, which run together or not at all."""
+    return set(graph.get(key).execution_set_asset_keys)  # ty: ignore[unresolved-attribute]
+
+
+def keys_between(partitions: TimeWindowPartitionsDefinition, first: date, last: date, now: datetime) -> list[str]:
+    """Keys of the set from `first` to `last` that exist at an instant."""
+    wanted = (first.isoformat(), last.isoformat())
+    return [key for key in partitions.get_partition_keys(current_time=now) if wanted[0] <= key <= wanted[1]]
+
+
+def run_layer(
+    defs: Definitions, instance: DagsterInstance, layer: Layer, keys: Sequence[str], clock: Callable[[], float]
+) -> Done:
+    """Materialise the layer's assets for the keys in one run. Raises `PasError` naming the asset that failed."""
+    job = defs.resolve_implicit_global_asset_job_def()
+    started = clock()
+    result = job.execute_in_process(
+        instance=instance,
+        asset_selection=list(layer.keys),
+        tags={RANGE_START: keys[0], RANGE_END: keys[-1]},
+        run_config=RUN_CONFIG,
+        raise_on_error=False,
+    )
+    if not result.success:
+        raise PasError(_failure(result, layer, keys))
+    return Done(layer, keys[0], keys[-1], len(keys), clock() - started)
+
+
+def _failure(result: object, layer: Layer, keys: Sequence[str]) -> str:
+    for event in result.all_events:  # ty: ignore[unresolved-attribute]
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            cause = error.cause or error
+            reason = event.step_failure_data.user_failure_data
+            text = reason.description if reason is not None and reason.description else cause.message.strip()
+            return f"{event.step_key} ({keys[0]} to {keys[-1]}) failed: {text}"
+    return f"{', '.join(layer.names)} ({keys[0]} to {keys[-1]}) did not succeed; the run's log in `pas up` says why"
+
+
+def backfill(
+    defs: Definitions,
+    instance: DagsterInstance,
+    first: date,
+    last: date,
+    now: datetime,
+    clock: Callable[[], float],
+    *,
+    only: Sequence[str] = (),
+    on_layer: Callable[[Layer, int], None] = lambda *_: None,
+) -> list[Done]:
+    """Materialise every asset (or `only` some) for every partition from `first` to `last`, layer by layer.
+
+    `last` bounds decisions; facts end the day before, because a decision knows nothing of its own day.
+    """
+    os.environ.update(HISTORY_ENVIRONMENT)
+    done = []
+    for layer in layers(defs, only):
+        keys = keys_between(layer.partitions, first, last, now)
+        if keys:
+            on_layer(layer, len(keys))
+            done.append(run_layer(defs, instance, layer, keys, clock))
+    return done

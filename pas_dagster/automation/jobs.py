@@ -1,0 +1,54 @@
+"""Jobs: the assets of one partition set that run together. One job cannot hold two sets."""
+
+from __future__ import annotations
+
+from dagster import AssetSelection, define_asset_job
+
+from pas_dagster.assets import datasets
+from pas_dagster.assets.strategies import STRATEGIES
+from pas_dagster.calendar import Cadence
+from pas_dagster.partitions import BY_CADENCE, DAYS, SESSION_DECISION, SESSIONS, WEEKLY_DECISION
+
+
+def _datasets(partitions: object) -> AssetSelection:
+    return AssetSelection.assets(*(d.table.name for d in datasets.DATASETS if d.partitions is partitions))
+
+
+def _strategies(cadence: Cadence) -> AssetSelection | None:
+    names = [name for name, strategy in STRATEGIES.items() if strategy.cadence is cadence]
+    return AssetSelection.assets(*names) if names else None
+
+
+DAILY_FACTS = define_asset_job("daily_facts", _datasets(DAYS), description="What the web published yesterday")
+SESSION_FACTS = define_asset_job("session_facts", _datasets(SESSIONS), description="Bars, index and rates of a session")
+STRATEGY_JOBS = {
+    cadence: define_asset_job(f"strategies_{cadence.name.lower()}", chosen, description="Weight sets of one cadence")
+    for cadence in BY_CADENCE
+    if (chosen := _strategies(cadence)) is not None
+}
+SLEEVE_RETURNS = define_asset_job(
+    "sleeve_returns", AssetSelection.assets("strategy_returns"), description="Returns of a session"
+)
+ALLOCATE = define_asset_job(
+    "allocate", AssetSelection.assets("allocation", "alloc_log"), description="Shares of the sleeves"
+)
+TRADE = define_asset_job(
+    "trade",
+    AssetSelection.assets("target_portfolio", "order_batch", "fills", "account_metrics"),
+    description="Target, orders, fills and account of a session",
+)
+REPORT = define_asset_job(
+    "report", AssetSelection.assets("metrics", "weight_history"), description="Reports of a session"
+)
+
+JOBS = [DAILY_FACTS, SESSION_FACTS, *STRATEGY_JOBS.values(), SLEEVE_RETURNS, ALLOCATE, TRADE, REPORT]
+
+SETS = {
+    "daily_facts": DAYS,
+    "session_facts": SESSIONS,
+    "sleeve_returns": SESSIONS,
+    "allocate": WEEKLY_DECISION,
+    "trade": SESSION_DECISION,
+    "report": SESSIONS,
+    **{job.name: BY_CADENCE[cadence] for cadence, job in STRATEGY_JOBS.items()},
+}

@@ -1,0 +1,65 @@
+"""Schedules: the morning of a decision, in the order of the graph. All are off until someone switches them on.
+
+Facts of the day before, returns and reports, then the weight sets that are due, then the allocation on Mondays,
+then the batch of the session.
+"""
+
+from dagster import (
+    DefaultScheduleStatus,
+    JobDefinition,
+    RunRequest,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    SkipReason,
+    schedule,
+)
+
+from pas_dagster import calendar
+from pas_dagster.automation.jobs import (
+    ALLOCATE,
+    DAILY_FACTS,
+    REPORT,
+    SESSION_FACTS,
+    SETS,
+    SLEEVE_RETURNS,
+    STRATEGY_JOBS,
+    TRADE,
+)
+from pas_dagster.partitions import TIMEZONE
+
+
+def latest_key_schedule(job: JobDefinition, cron: str) -> ScheduleDefinition:
+    """Run the newest partition of a job at a time; one that ran before is not run again."""
+    partitions = SETS[job.name]
+
+    @schedule(
+        name=f"{job.name}_schedule",
+        job=job,
+        cron_schedule=cron,
+        execution_timezone=TIMEZONE,
+        default_status=DefaultScheduleStatus.STOPPED,
+    )
+    def _schedule(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+        moment = context.scheduled_execution_time
+        begun = [
+            k for k in partitions.get_partition_keys(current_time=moment) if k <= calendar.today(moment).isoformat()
+        ]
+        if not begun:
+            return SkipReason(f"{job.name} has no partition yet")
+        key = begun[-1]
+        if job.name == TRADE.name and key != calendar.today(moment).isoformat():
+            return SkipReason("the exchange is closed today")
+        return RunRequest(run_key=f"{job.name}/{key}", partition_key=key)
+
+    return _schedule
+
+
+SCHEDULES = [
+    latest_key_schedule(DAILY_FACTS, "0 5 * * *"),
+    latest_key_schedule(SESSION_FACTS, "10 5 * * *"),
+    latest_key_schedule(SLEEVE_RETURNS, "20 5 * * *"),
+    *[latest_key_schedule(job, "30 5 * * *") for job in STRATEGY_JOBS.values()],
+    latest_key_schedule(ALLOCATE, "0 6 * * 1"),
+    latest_key_schedule(TRADE, "30 6 * * *"),
+    latest_key_schedule(REPORT, "0 7 * * *"),
+]

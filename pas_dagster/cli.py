@@ -1,0 +1,186 @@
+"""`pas`: the command line. Heavy modules are imported by the commands that need them, never at start."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pas_dagster.errors import PasError
+
+if TYPE_CHECKING:
+    from pas_dagster.settings import Settings
+
+app = typer.Typer(
+    name="pas",
+    help="Portfolio Allocation System: alternative-data strategies on one brokerage account, orchestrated by Dagster.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+database = typer.Typer(help="The embedded Postgres.", no_args_is_help=True)
+app.add_typer(database, name="db")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def main() -> None:
+    """Run a command; an error the user can mend is one sentence and exit code 1."""
+    try:
+        app()
+    except PasError as error:
+        print(f"pas: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("pas: interrupted; what was finished is stored, and the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command()
+def demo() -> None:
+    """Build the sandbox world, backfill four years of it, trade today's batch, and show what happened."""
+    from pas_dagster.console.demo import run
+
+    run(_sandbox_settings())
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(help="Port of the Dagster UI on this machine.")] = 3000,
+) -> None:
+    """Open the Dagster UI on the data of this home, with its daemon. Ctrl-C ends both."""
+    from pas_dagster.console.up import run
+
+    run(_settings(), port)
+
+
+@app.command("import")
+def import_(
+    dataset: Annotated[str, typer.Argument(help="Dataset, such as prices or politician_trades.")],
+    file: Annotated[Path, typer.Argument(help="CSV, JSON or Parquet file; .gz too; long or wide.")],
+    column_map: Annotated[
+        list[str] | None, typer.Option("--map", help="TARGET=SOURCE: which of the file's columns is which.")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", help="NAME=VALUE: what a layout wants to know.")
+    ] = None,
+    exclude: Annotated[
+        Path | None, typer.Option(help="File of flags; symbols it marks as reused are left out.")
+    ] = None,
+    max_bad: Annotated[float, typer.Option(help="Share of bad rows above which nothing is imported.")] = 0.02,
+) -> None:
+    """Bring a file of history into a dataset's partitions. Bad rows are quarantined; again is a no-op."""
+    from pas_dagster.console.bring import run
+
+    run(_settings(), dataset, file, _pairs(column_map, "--map"), _pairs(option, "--option"), exclude, max_bad)
+
+
+@app.command()
+def backfill(
+    since: Annotated[
+        str | None, typer.Option("--from", help="First day, YYYY-MM-DD; the home's first day if left out.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Last day; the last one with data if left out.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this asset; may be given several times.")] = None,
+) -> None:
+    """Materialise every asset for every partition of a range, in the order of the graph."""
+    from pas_dagster.console.history import run
+
+    run(_settings(), _day(since, "--from"), _day(until, "--to"), only or [])
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """What is materialised, and to when."""
+    from pas_dagster.console.status import run
+
+    run(_settings(), as_json)
+
+
+@app.command()
+def sql(query: Annotated[str, typer.Argument(help="A query on the tables.")], as_json: Json = False) -> None:
+    """Ask the lake. Reading only; every table goes by its plain name."""
+    from pas_dagster.console.query import run
+
+    run(_settings(), query, as_json)
+
+
+@database.command("start")
+def database_start() -> None:
+    """Start the embedded Postgres and keep it; notes its address in .env for plain `dagster dev`."""
+    from pas_dagster.console.database import start
+
+    start(_settings())
+
+
+@database.command("stop")
+def database_stop() -> None:
+    """Stop the embedded Postgres."""
+    from pas_dagster.console.database import stop
+
+    stop(_settings())
+
+
+@database.command("status")
+def database_status() -> None:
+    """Say whether the database answers."""
+    from pas_dagster.console.database import status as report
+
+    report(_settings())
+
+
+@database.command("url")
+def database_url() -> None:
+    """Print the address of the running database, for psql and BI tools."""
+    from pas_dagster.console.database import url
+
+    url(_settings())
+
+
+def _settings() -> Settings:
+    from pas_dagster import settings
+
+    return settings.load()
+
+
+def _sandbox_settings() -> Settings:
+    """Settings of a sandbox home: the existing one's, or a new one of four years ending yesterday."""
+    from datetime import UTC
+
+    from pas_dagster import calendar, settings
+
+    chosen = settings.load()
+    if settings.read_home(chosen.home):
+        if chosen.world != "sandbox":
+            raise PasError(
+                f"{chosen.home} holds real data. Give the demo a folder of its own: PAS_HOME=.pas-demo pas demo"
+            )
+        return chosen
+    today = calendar.today(datetime.now(UTC))
+    first = calendar.roll_forward(date(today.year - 4, today.month, min(today.day, 28)))
+    return settings.load(world="sandbox", start=first)
+
+
+def _pairs(texts: list[str] | None, flag: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise PasError(f"{flag} {text!r} is not of the form NAME=VALUE")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def _day(text: str | None, flag: str) -> date | None:
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise PasError(f"{flag} {text!r} is not a day; write it as YYYY-MM-DD") from None
+
+
+if __name__ == "__main__":
+    main()

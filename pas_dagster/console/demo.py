@@ -1,0 +1,42 @@
+"""`pas demo`: from nothing to filled orders and an equity curve, in one command."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, date, datetime
+
+import pandas as pd
+from rich.console import Console
+
+from pas_dagster.automation import backfill
+from pas_dagster.automation.session import working
+from pas_dagster.console.history import newest, progress, summary
+from pas_dagster.console.report import report
+from pas_dagster.settings import Settings
+
+
+def run(chosen: Settings) -> None:
+    started = time.monotonic()
+    console = Console()
+    console.print(f"[bold]Portfolio Allocation System[/bold]  sandbox world, seed {chosen.seed}, in {chosen.home}")
+    with working(chosen) as instance:
+        from pas_dagster.assets.resources import Workshop
+        from pas_dagster.definitions import defs
+
+        now = datetime.now(UTC)
+        today = newest(chosen)
+        with progress(len(backfill.layers(defs)) + 1) as (_, on_layer):
+            history = backfill.backfill(
+                defs, instance, chosen.start, _eve(today), now, time.monotonic, on_layer=on_layer
+            )
+            present = backfill.backfill(defs, instance, today, today, now, time.monotonic, on_layer=on_layer)
+        console.print(summary([*history, *present]), style="dim")
+        report(Workshop().lake, console, today)
+    console.print(
+        f"\n{time.monotonic() - started:.0f} s. Next: [bold]make up[/bold] opens the Dagster UI on this data;"
+    )
+    console.print('      [bold]pas sql "select * from allocation order by decision desc limit 10"[/bold] asks it.')
+
+
+def _eve(day: date) -> date:
+    return (pd.Timestamp(day) - pd.Timedelta(days=1)).date()

@@ -1,0 +1,28 @@
+"""The front door: one Definitions object, nothing else. Importing it opens no connection and reads no data."""
+
+from __future__ import annotations
+
+from dagster import Definitions, in_process_executor
+
+from pas_dagster.assets import allocation, datasets, execution, reports, strategies
+from pas_dagster.assets.resources import Workshop
+from pas_dagster.assets.wiring import lake_io_manager
+from pas_dagster.automation.jobs import JOBS
+from pas_dagster.automation.progress import LOGGERS
+from pas_dagster.automation.schedules import SCHEDULES
+
+defs = Definitions(
+    assets=[
+        *datasets.ASSETS,
+        *strategies.ASSETS,
+        strategies.strategy_returns,
+        *allocation.ASSETS,
+        *execution.ASSETS,
+        *reports.ASSETS,
+    ],
+    jobs=JOBS,
+    schedules=SCHEDULES,
+    resources={"workshop": Workshop(), "lake": lake_io_manager},
+    executor=in_process_executor,
+    loggers=LOGGERS,
+)

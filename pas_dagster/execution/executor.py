@@ -1,0 +1,223 @@
+"""Run one batch for the present: keep the plan, send the orders, book the fills, reconcile.
+
+Every step is one transaction and none is open while the broker is asked, so the process can die anywhere and be run
+again: what was kept is not planned anew, what was sent is found under its id, what was booked is not booked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+
+import sqlalchemy as sa
+
+from pas_dagster.errors import PasError
+from pas_dagster.execution import inputs, session
+from pas_dagster.execution.brokers.base import Broker, Receipt, Ticket
+from pas_dagster.execution.market import Market, Tape
+from pas_dagster.execution.outcome import Outcome, load
+from pas_dagster.execution.targets import SleeveTarget, Wanted, rules, wanted
+from pas_dagster.ledger import batches, journal
+from pas_dagster.ledger.accounts import AccountSpec
+from pas_dagster.ledger.batches import Stored
+from pas_dagster.ledger.records import Execution, Order, Result
+from pas_dagster.ledger.store import Ledger
+from pas_dagster.ledger.tables import TERMINAL
+
+SENDS = 3  # of one order with an unknown outcome, in one run
+
+
+def run_batch(
+    ledger: Ledger,
+    account: AccountSpec,
+    targets_today: Sequence[SleeveTarget],
+    key: date,
+    market: Market,
+    broker: Broker,
+    clock: Callable[[], datetime],
+) -> Outcome:
+    """Trade the decision of session `key`, or go on with it, and return its rows.
+
+    Fills are booked as far as the broker reports them; otherwise orders rest as `working` and the next run goes on.
+    Raises `PasError` when the account is halted, when the inputs differ from those the batch was planned with, when
+    a later batch exists, or when ledger and broker disagree (which halts the account).
+    """
+    with ledger.lock(account.id):
+        generation = ledger.open_account(account)
+        Executor(ledger, account, generation, Tape(market), broker, clock).run(key, wanted(targets_today))
+        return load(ledger, account.id, generation, [key])
+
+
+class Executor:
+    """The steps of a batch; the caller holds the account's lock."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        account: AccountSpec,
+        generation: int,
+        tape: Tape,
+        broker: Broker,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._ledger = ledger
+        self._account = account
+        self._generation = generation
+        self._tape = tape
+        self._broker = broker
+        self._clock = clock
+
+    def run(self, key: date, targets: Sequence[Wanted]) -> None:
+        """Plan the session unless that was done, then drive it as far as it goes."""
+        known = self._stored()
+        if any(day > key for day in known):
+            raise PasError(f"A batch later than {key} exists; replay the range to trade that session after all.")
+        earlier = [batch for day, batch in known.items() if day < key]
+        for batch in earlier:
+            if batch.state == "open" and not self.drive(batch):
+                raise PasError(
+                    f"Batch {batch.key} still has work to do (orders at the broker, or closes of that session that "
+                    f"are not known); it must end before {key} can be planned."
+                )
+        previous = earlier[-1].session if earlier else None
+        if key in known:
+            self._compare(known[key], targets, previous)
+        else:
+            self._keep(key, targets, previous)
+        batch = self._stored()[key]
+        if batch.state == "open":
+            self.drive(batch)
+
+    def _stored(self) -> dict[date, Stored]:
+        return self._ledger.run(lambda connection: batches.stored(connection, self._account.id, self._generation))
+
+    def _compare(self, batch: Stored, targets: Sequence[Wanted], previous: date | None) -> None:
+        passed = session.days(self._tape, previous, batch.session)
+        now = inputs.plan_hash(
+            rules(self._account), self._account.opened, targets, batch.symbols, self._tape, batch.session, passed
+        )
+        if now != batch.plan_hash:
+            remedy = "replay it to restate the account" if self._account.mode == "simulated" else "decide anew tomorrow"
+            raise PasError(
+                f"Batch {batch.key} was planned from other targets, rules or prices than it is given now; {remedy}."
+            )
+
+    def _keep(self, key: date, targets: Sequence[Wanted], previous: date | None) -> None:
+        def work(connection: sa.Connection) -> None:
+            balances = self._balances(connection)
+            record = session.begin(self._account, self._generation, key, previous, balances, targets, self._tape)
+            batches.write(self._ledger, connection, self._account.id, self._generation, [record])
+
+        self._ledger.run(work)
+
+    def _balances(self, connection: sa.Connection) -> journal.Balances:
+        return self._ledger.balances(connection, self._account.id, self._generation)
+
+    def drive(self, batch: Stored) -> bool:
+        """Send, book, close as far as it goes; whether the batch is done."""
+        for order, result, _ in self._orders(batch):
+            if result.state in ("planned", "submitting"):
+                self._send(batch, order, result)
+        self._book(batch, self._broker.executions(batch.session))
+        self._end_orders(batch)
+        states = {result.state for _, result, _ in self._orders(batch)}
+        finished = states <= set(TERMINAL) and self._tape.closes(batch.session).known
+        self._close(batch, finished=finished)
+        self._reconcile(batch)
+        return finished
+
+    def _orders(self, batch: Stored) -> list[tuple[Order, Result, str | None]]:
+        return self._ledger.run(lambda connection: batches.load_orders(connection, batch.id))
+
+    def _send(self, batch: Stored, order: Order, result: Result) -> None:
+        # History has no deadline: a simulated session is over by the time it is asked for.
+        late = self._account.mode != "simulated" and self._clock() >= batch.valid_until
+        if result.state == "submitting":
+            receipt = self._look_up(order)
+        elif late:
+            self._move(order, "unsent", "the session was over")
+            return
+        else:
+            self._move(order, "submitting")
+            receipt = Receipt("unknown")
+        tries = 0
+        while receipt.outcome == "unknown" and not late and tries < SENDS:
+            tries += 1
+            receipt = self._broker.submit(Ticket(order.cid, batch.session, order.symbol, order.side, order.quantity))
+            if receipt.outcome == "unknown":
+                receipt = self._look_up(order)
+        if receipt.outcome == "taken":
+            self._move(order, "working", broker_id=order.cid)
+        elif receipt.outcome == "rejected":
+            self._move(order, "rejected", receipt.reason)
+        # Still unknown: it stays `submitting`, is looked up by the next run and never timed into a rejection.
+
+    def _look_up(self, order: Order) -> Receipt:
+        found = self._broker.find(order.cid)
+        if found is None:
+            return Receipt("unknown")
+        return Receipt("rejected" if found.state == "rejected" else "taken", found, found.reason)
+
+    def _move(self, order: Order, state: str, reason: str = "", broker_id: str | None = None) -> None:
+        at = self._clock()
+        self._ledger.run(lambda connection: batches.move(connection, order.cid, state, at, reason, broker_id))
+
+    def _book(self, batch: Stored, executions: Sequence[Execution]) -> None:
+        def work(connection: sa.Connection) -> None:
+            known = batches.booked(connection, batch.id)
+            ours = {order.cid: (order, result) for order, result, _ in batches.load_orders(connection, batch.id)}
+            have = {cid: result.shares for cid, (_, result) in ours.items()}
+            fills: list[tuple[Execution, Mapping[str, int], Sequence[journal.Transaction]]] = []
+            for one in executions:
+                if one.id in known or one.cid not in ours:  # another's order shows up in the reconciliation
+                    continue
+                order = ours[one.cid][0]
+                shares, booked = session.fill(order, one, have[one.cid])
+                have[one.cid] = tuple(shares)
+                names = [sleeve for sleeve, _ in order.shares]
+                fills.append((one, dict(zip(names, shares, strict=True)), booked))
+            batches.book(self._ledger, connection, self._account.id, self._generation, fills)
+
+        self._ledger.run(work)
+
+    def _end_orders(self, batch: Stored) -> None:
+        ended = []
+        for order, result, _ in self._orders(batch):
+            found = self._broker.find(order.cid) if result.state == "working" else None
+            # An order ends when the broker says so and all it filled is booked; reports of fills can come late.
+            if found is not None and found.state in TERMINAL and found.filled == result.filled:
+                ended.append(found)
+        at = self._clock()
+
+        def work(connection: sa.Connection) -> None:
+            for found in ended:
+                batches.move(connection, found.cid, found.state, at, found.reason)
+
+        self._ledger.run(work)
+
+    def _close(self, batch: Stored, *, finished: bool) -> None:
+        def work(connection: sa.Connection) -> None:
+            balances = self._balances(connection)
+            fingerprint = None
+            if finished:
+                booked, touched = session.end(balances, self._tape, batch.session)
+                batches.note(connection, self._account.id, self._generation, touched)
+                self._ledger.post(connection, self._account.id, self._generation, booked)
+                fingerprint = inputs.fill_hash(batch.symbols, self._tape, batch.session)
+            sums = batches.booked_today(connection, self._account.id, self._generation, batch.session)
+            marked = session.mark(balances, self._tape, batch.session, *sums)
+            batches.close(connection, batch.id, "done" if finished else "open", fingerprint, marked)
+
+        self._ledger.run(work)
+
+    def _reconcile(self, batch: Stored) -> None:
+        positions, cash = journal.totals(self._ledger.run(self._balances))
+        theirs, their_cash = dict(self._broker.positions()), self._broker.account().cash
+        wrong = sorted(name for name in positions.keys() | theirs.keys() if positions.get(name) != theirs.get(name))
+        if not wrong and cash == their_cash:
+            return
+        what = ", ".join(wrong[:5]) if wrong else f"cash ({cash} here, {their_cash} there, in 1e-6 USD)"
+        why = f"ledger and broker disagree on {what} after batch {batch.key}"
+        self._ledger.run(lambda connection: batches.close(connection, batch.id, "halted", None, None))
+        self._ledger.halt(self._account.id, "reconciliation", why, self._clock())
+        raise PasError(f"Account {self._account.id!r} is halted: {why}. Compare the two before clearing the halt.")

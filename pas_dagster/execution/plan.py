@@ -1,0 +1,219 @@
+"""From targets to one net order per symbol: integers in, integers out, nothing else read or written.
+
+Capital. A resized sleeve is given its share of the account's value; any other keeps its own positions and cash. The
+difference moves as a cash transfer between the sleeve and the treasury.
+
+Costs. A sleeve invests its capital less the estimated cost of its own trades, so a fully invested sleeve pays its
+costs out of its own pocket. There is no further cushion: orders fill at a close that differs from the reference, so
+no constant would be right, and one large enough for a bad day would keep a part of the account idle on every other.
+Instead buys are cut to the cash that is really there when they fill (`netting.afford`); the same cut is made here
+at reference prices.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+from pas_dagster.errors import PasError
+from pas_dagster.execution import netting
+from pas_dagster.execution.market import Prices
+from pas_dagster.execution.targets import Rules, Wanted
+from pas_dagster.ledger import journal, units
+from pas_dagster.ledger.journal import CASH, Balances, Transaction
+from pas_dagster.ledger.records import Intent, Order, batch_key
+
+LONGEST_ID = 48
+
+
+class Plan(NamedTuple):
+    """Transfers and crosses are booked when the plan is kept; orders go to the broker, sells first."""
+
+    transfers: list[Transaction]
+    intents: list[Intent]
+    crosses: list[Transaction]
+    orders: list[Order]
+
+
+def make(
+    account: str,
+    generation: int,
+    session: date,
+    wanted: Sequence[Wanted],
+    balances: Balances,
+    prices: Prices,
+    rules: Rules,
+) -> Plan:
+    """Plan a session. Balances are read, not changed.
+
+    Raises `PasError` when something held has no reference price: the account's value would be a made-up number.
+    """
+    if not wanted:
+        return Plan([], [], [], [])
+    values = {name: _value(name, balances, prices) for name in balances if _counts(name)}
+    whole = sum(values.values())
+    transfers: list[Transaction] = []
+    intents: dict[str, list[tuple[str, int]]] = {}
+    unpriced: list[Intent] = []
+    for one in wanted:
+        capital = values.get(one.sleeve, 0)
+        if one.share is not None:
+            asked = whole * one.share // units.UNIT
+            if asked != capital:
+                transfers.append(journal.transfer(str(session), session, one.sleeve, asked - capital))
+            capital = asked
+        held = balances.get(one.sleeve, {})
+        concerned = {symbol: prices[symbol] for symbol in one.weights.keys() | held.keys() if symbol != CASH}
+        unpriced += [
+            Intent(one.sleeve, symbol, 0, 0, 0, "no reference price")
+            for symbol in sorted(one.weights)
+            if concerned[symbol] is None
+        ]
+        known = {symbol: found for symbol, found in concerned.items() if found is not None}
+        for symbol, quantity in _differences(one.weights, held, capital, known, rules).items():
+            intents.setdefault(symbol, []).append((one.sleeve, quantity))
+    return _net(account, generation, session, transfers, intents, unpriced, balances, prices, rules)
+
+
+def _counts(name: str) -> bool:
+    return journal.is_sleeve(name) or name == journal.TREASURY
+
+
+def _value(name: str, balances: Balances, prices: Prices) -> int:
+    total = 0
+    for asset, amount in balances[name].items():
+        if asset == CASH:
+            total += amount
+            continue
+        found = prices[asset]
+        if found is None:
+            raise PasError(
+                f"{asset} is held by {name} but has no reference price, so the account has no value. "
+                f"Import its prices, or the action that ended it."
+            )
+        total += units.value(amount, found)
+    return total
+
+
+def _differences(
+    weights: dict[str, int], held: dict[str, int], capital: int, prices: dict[str, int], rules: Rules
+) -> dict[str, int]:
+    """Signed quantities from what is held to what is wanted, without those too small to send."""
+    found = _at(weights, held, capital, prices)
+    traded = sum(units.value(abs(quantity), prices[symbol]) for symbol, quantity in found.items())
+    invested = sum(weights.values())
+    free = capital - units.fee(traded, rules.rate)
+    if invested and capital * invested // units.UNIT > free:
+        found = _at(weights, held, max(free, 0) * units.UNIT // invested, prices)
+    return {
+        symbol: quantity
+        for symbol, quantity in found.items()
+        if units.value(abs(quantity), prices[symbol]) >= rules.min_order
+    }
+
+
+def _at(weights: dict[str, int], held: dict[str, int], capital: int, prices: dict[str, int]) -> dict[str, int]:
+    capital = max(capital, 0)
+    return {
+        symbol: capital * weights.get(symbol, 0) // units.UNIT * units.SHARE // found - held.get(symbol, 0)
+        for symbol, found in prices.items()
+    }
+
+
+def _net(
+    account: str,
+    generation: int,
+    session: date,
+    transfers: list[Transaction],
+    wants: dict[str, list[tuple[str, int]]],
+    unpriced: list[Intent],
+    balances: Balances,
+    prices: Prices,
+    rules: Rules,
+) -> Plan:
+    intents, crosses, orders = unpriced, [], []
+    prefix = _prefix(account, generation, session)
+    for symbol in sorted(wants):
+        at = prices[symbol]
+        assert at is not None  # unpriced symbols ask for nothing
+        ours = wants[symbol]
+        crossed = netting.cross([quantity for _, quantity in ours])
+        intents += [
+            Intent(sleeve, symbol, quantity, at, met, "") for (sleeve, quantity), met in zip(ours, crossed, strict=True)
+        ]
+        if any(crossed):
+            crosses += _crosses(session, symbol, at, ours, crossed)
+        order = _order(prefix, symbol, at, ours, crossed)
+        if order is not None and units.value(order.quantity, at) >= rules.min_order:
+            orders.append(order)
+    sells = [order for order in orders if order.side == "sell"]
+    buys = [order for order in orders if order.side == "buy"]
+    return Plan(transfers, intents, crosses, sells + _within_cash(buys, sells, balances, rules))
+
+
+def _prefix(account: str, generation: int, session: date) -> str:
+    return hashlib.sha256(f"{account}|{generation}|{batch_key(session)}".encode()).hexdigest()[:16]
+
+
+def order_id(prefix: str, symbol: str, side: str, attempt: int) -> str:
+    """The same order has the same id in every run; a broker shows it, so symbol and side are legible."""
+    found = f"pas-{prefix}-{symbol}-{side[0]}-{attempt}"
+    if len(found) > LONGEST_ID:
+        raise PasError(f"{symbol!r} is too long for an order id ({len(found)} of {LONGEST_ID} characters).")
+    return found
+
+
+def _crosses(
+    session: date, symbol: str, price: int, ours: list[tuple[str, int]], crossed: list[int]
+) -> list[Transaction]:
+    booked = []
+    for sign in (-1, 1):
+        side = [(sleeve, met) for (sleeve, quantity), met in zip(ours, crossed, strict=True) if quantity * sign > 0]
+        notional = units.value(sum(met for _, met in side), price)
+        paid = netting.split(notional, [met for _, met in side])
+        booked += [
+            journal.cross(str(session), session, sleeve, symbol, sign * met, price, cash)
+            for (sleeve, met), cash in zip(side, paid, strict=True)
+            if met
+        ]
+    return booked
+
+
+def _order(prefix: str, symbol: str, price: int, ours: list[tuple[str, int]], crossed: list[int]) -> Order | None:
+    rest = [
+        (sleeve, abs(quantity) - met)
+        for (sleeve, quantity), met in zip(ours, crossed, strict=True)
+        if abs(quantity) > met
+    ]
+    if not rest:
+        return None
+    side = "buy" if sum(quantity for _, quantity in ours) > 0 else "sell"
+    quantity = sum(part for _, part in rest)
+    return Order(order_id(prefix, symbol, side, 1), symbol, side, quantity, price, 1, tuple(rest), _why(ours, crossed))
+
+
+def _why(ours: list[tuple[str, int]], crossed: list[int]) -> str:
+    parts = []
+    for (sleeve, quantity), met in zip(ours, crossed, strict=True):
+        text = f"{sleeve} {quantity / units.SHARE:+.10g}"
+        parts.append(f"{text} (crossed {met / units.SHARE:.10g})" if met else text)
+    return ", ".join(parts)
+
+
+def _within_cash(buys: list[Order], sells: list[Order], balances: Balances, rules: Rules) -> list[Order]:
+    cash = sum(balances[name].get(CASH, 0) for name in balances if _counts(name))
+    for order in sells:
+        proceeds = units.value(order.quantity, order.price)
+        cash += proceeds - units.fee(proceeds, rules.rate)
+    quantities = netting.afford([(order.quantity, order.price) for order in buys], cash, rules.rate)
+    kept = []
+    for order, quantity in zip(buys, quantities, strict=True):
+        if quantity == order.quantity:
+            kept.append(order)
+        elif quantity and units.value(quantity, order.price) >= rules.min_order:
+            parts = netting.allocate(quantity, [part for _, part in order.shares], [0] * len(order.shares))
+            shares = tuple((name, part) for (name, _), part in zip(order.shares, parts, strict=True) if part)
+            kept.append(order._replace(quantity=quantity, shares=shares))
+    return kept

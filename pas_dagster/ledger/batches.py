@@ -1,0 +1,229 @@
+"""Batches, orders and fills in the ledger: one way to write them, for one session and for ten years."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from io import StringIO
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from pas_dagster.ledger import tables
+from pas_dagster.ledger.journal import Transaction
+from pas_dagster.ledger.records import Activity, Execution, Mark, Order, Record, Result
+from pas_dagster.ledger.store import Ledger, copy, line
+
+PLANNED = "planned"
+
+
+class Stored(NamedTuple):
+    """A batch as it stands in the ledger."""
+
+    id: int
+    session: date
+    key: str
+    plan_hash: str
+    fill_hash: str | None
+    symbols: tuple[str, ...]
+    state: str
+    valid_until: datetime
+
+
+def write(
+    ledger: Ledger, connection: sa.Connection, account: str, generation: int, records: Sequence[Record]
+) -> Sequence[int]:
+    """Append batches with everything that belongs to them, and return their ids. Part of the caller's transaction."""
+    serial = sa.func.nextval(sa.func.pg_get_serial_sequence(str(tables.batch), "id"))
+    ids = ledger.take_ids(connection, serial, len(records))
+    copy(connection, tables.batch, _batch_lines(records, ids, account, generation), BATCH_COLUMNS)
+    copy(connection, tables.intent, _intent_lines(records, ids))
+    orders, allocs = _order_lines(records, ids)
+    copy(connection, tables.orders, orders, ORDER_COLUMNS)
+    copy(connection, tables.alloc, allocs)
+    copy(connection, tables.execution, _lines(fill for record in records for fill in record.executions))
+    touched = ((account, generation, *activity) for record in records for activity in record.activities)
+    copy(connection, tables.activity, _lines(touched))
+    marks = ((number, *record.mark) for number, record in zip(ids, records, strict=True) if record.mark)
+    copy(connection, tables.mark, _lines(marks))
+    ledger.post(connection, account, generation, [one for record in records for one in record.transactions])
+    return ids
+
+
+BATCH_COLUMNS = (
+    "id",
+    "account",
+    "generation",
+    "session",
+    "key",
+    "plan_hash",
+    "fill_hash",
+    "symbols",
+    "state",
+    "valid_until",
+)
+ORDER_COLUMNS = (
+    "cid",
+    "batch",
+    "symbol",
+    "side",
+    "quantity",
+    "price",
+    "attempt",
+    "state",
+    "filled",
+    "why",
+    "reason",
+)
+
+
+def _lines(rows: Any) -> StringIO:
+    text = StringIO()
+    text.writelines(map(line, rows))
+    return text
+
+
+def _batch_lines(records: Sequence[Record], ids: Sequence[int], account: str, generation: int) -> StringIO:
+    return _lines(
+        (
+            number,
+            account,
+            generation,
+            one.session,
+            one.key,
+            one.plan_hash,
+            one.fill_hash,
+            one.symbols,
+            one.state,
+            one.valid_until,
+        )
+        for number, one in zip(ids, records, strict=True)
+    )
+
+
+def _intent_lines(records: Sequence[Record], ids: Sequence[int]) -> StringIO:
+    text = StringIO()
+    for number, record in zip(ids, records, strict=True):
+        for sleeve, symbol, quantity, price, crossed, why in record.intents:
+            text.write(f"{number}\t{sleeve}\t{symbol}\t{quantity}\t{price}\t{crossed}\t{why}\n")
+    return text
+
+
+def _order_lines(records: Sequence[Record], ids: Sequence[int]) -> tuple[StringIO, StringIO]:
+    orders, allocs = StringIO(), StringIO()
+    for number, record in zip(ids, records, strict=True):
+        for order in record.orders:
+            state, filled, reason, shares = record.results.get(order.cid) or _unsent(order)
+            orders.write(
+                f"{order.cid}\t{number}\t{order.symbol}\t{order.side}\t{order.quantity}\t{order.price}"
+                f"\t{order.attempt}\t{state}\t{filled}\t{order.why}\t{reason}\n"
+            )
+            for (sleeve, quantity), have in zip(order.shares, shares, strict=True):
+                allocs.write(f"{order.cid}\t{sleeve}\t{quantity}\t{have}\n")
+    return orders, allocs
+
+
+def _unsent(order: Order) -> Result:
+    return Result(PLANNED, 0, "", (0,) * len(order.shares))
+
+
+def stored(connection: sa.Connection, account: str, generation: int) -> dict[date, Stored]:
+    """Every batch of a generation by session, in order."""
+    table = tables.batch
+    columns = [table.c[name] for name in Stored._fields]
+    rows = connection.execute(
+        sa.select(*columns).where(table.c.account == account, table.c.generation == generation).order_by("session")
+    )
+    return {row.session: Stored(*row)._replace(symbols=tuple(row.symbols)) for row in rows}
+
+
+def load_orders(connection: sa.Connection, batch: int) -> list[tuple[Order, Result, str | None]]:
+    """The orders of a batch with where they stand and the broker's id: sells first, then by symbol."""
+    parts: dict[str, list[tuple[str, int, int]]] = {}
+    orders, alloc = tables.orders, tables.alloc
+    mine = sa.select(orders.c.cid).where(orders.c.batch == batch)
+    for row in connection.execute(sa.select(alloc).where(alloc.c.cid.in_(mine)).order_by("sleeve")):
+        parts.setdefault(row.cid, []).append((row.sleeve, row.quantity, row.filled))
+    found = []
+    for row in connection.execute(
+        sa.select(orders).where(orders.c.batch == batch).order_by(orders.c.side.desc(), orders.c.symbol)
+    ):
+        own = parts[row.cid]
+        shares = tuple((sleeve, quantity) for sleeve, quantity, _ in own)
+        order = Order(row.cid, row.symbol, row.side, row.quantity, row.price, row.attempt, shares, row.why)
+        result = Result(row.state, row.filled, row.reason, tuple(filled for _, _, filled in own))
+        found.append((order, result, row.broker_id))
+    return found
+
+
+def booked(connection: sa.Connection, batch: int) -> set[str]:
+    """Ids of the executions that are in the books of a batch."""
+    execution, orders = tables.execution, tables.orders
+    asked = sa.select(execution.c.id).join(orders, orders.c.cid == execution.c.cid).where(orders.c.batch == batch)
+    return set(connection.scalars(asked))
+
+
+def move(
+    connection: sa.Connection, cid: str, state: str, at: datetime, reason: str = "", broker_id: str | None = None
+) -> None:
+    """Change an order's state and append the event."""
+    table = tables.orders
+    values: dict[str, Any] = {"state": state, "reason": reason}
+    if broker_id is not None:
+        values["broker_id"] = broker_id
+    connection.execute(sa.update(table).where(table.c.cid == cid).values(**values))
+    connection.execute(sa.insert(tables.order_event).values(cid=cid, at=at, state=state, reason=reason))
+
+
+def book(
+    ledger: Ledger,
+    connection: sa.Connection,
+    account: str,
+    generation: int,
+    fills: Sequence[tuple[Execution, Mapping[str, int], Sequence[Transaction]]],
+) -> None:
+    """Book executions: the row, what each sleeve now has of the order, and the journal."""
+    if not fills:
+        return
+    orders, alloc = tables.orders, tables.alloc
+    for execution, shares, _ in fills:
+        connection.execute(sa.insert(tables.execution).values(**execution._asdict()))
+        for sleeve, filled in shares.items():
+            connection.execute(
+                sa.update(alloc).where(alloc.c.cid == execution.cid, alloc.c.sleeve == sleeve).values(filled=filled)
+            )
+        total = sum(shares.values())
+        connection.execute(sa.update(orders).where(orders.c.cid == execution.cid).values(filled=total))
+    ledger.post(connection, account, generation, [one for _, _, ours in fills for one in ours])
+
+
+def note(connection: sa.Connection, account: str, generation: int, activities: Sequence[Activity]) -> None:
+    """Append corporate actions that touched the account; known ones stay as they are."""
+    rows = [{"account": account, "generation": generation, **activity._asdict()} for activity in activities]
+    if rows:
+        connection.execute(insert(tables.activity).on_conflict_do_nothing(), rows)
+
+
+def close(connection: sa.Connection, batch: int, state: str, fill_hash: str | None, marked: Mark | None) -> None:
+    """Set a batch's state and, where given, its mark."""
+    table = tables.batch
+    connection.execute(sa.update(table).where(table.c.id == batch).values(state=state, fill_hash=fill_hash))
+    if marked is not None:
+        upsert = insert(tables.mark).values(batch=batch, **marked._asdict())
+        connection.execute(upsert.on_conflict_do_update(index_elements=["batch"], set_=marked._asdict()))
+
+
+def booked_today(connection: sa.Connection, account: str, generation: int, session: date) -> tuple[int, int, int]:
+    """Traded notional, fees and deposits journaled for a session (1e-6 USD)."""
+    txn = tables.txn
+
+    def total(column: sa.ColumnElement[int], kind: str) -> sa.ColumnElement[int]:
+        return sa.cast(sa.func.coalesce(sa.func.sum(column).filter(txn.c.kind == kind), 0), sa.BigInteger)
+
+    row = connection.execute(
+        sa.select(total(txn.c.notional, "fill"), total(txn.c.fee, "fill"), total(txn.c.notional, "deposit")).where(
+            txn.c.account == account, txn.c.generation == generation, txn.c.session == session
+        )
+    ).one()
+    return row[0], row[1], row[2]

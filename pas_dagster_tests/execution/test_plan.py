@@ -1,0 +1,139 @@
+"""A plan is a function of its inputs, never spends what is not there, and names every order once."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pas_dagster.errors import PasError
+from pas_dagster.execution import plan
+from pas_dagster.execution.market import Prices
+from pas_dagster.execution.targets import Rules, SleeveTarget, wanted
+from pas_dagster.ledger import journal, units
+from pas_dagster.ledger.journal import CASH, Balances
+
+DAY = date(2024, 1, 2)
+SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
+PRICES = Prices({"AAA": 10.0, "BBB": 33.33, "CCC": 101.01, "DDD": 0.37})
+RULES = Rules(units.money(10_000), units.money(5), units.rate(5.0))
+weights = st.dictionaries(st.sampled_from(SYMBOLS), st.floats(0, 0.25), max_size=4)
+targets = st.lists(
+    st.builds(SleeveTarget, st.sampled_from("abcd"), st.floats(0, 0.25), weights, st.booleans(), st.booleans()),
+    max_size=4,
+    unique_by=lambda one: one.sleeve,
+)
+holdings = st.dictionaries(
+    st.sampled_from("abcd"),
+    st.dictionaries(st.sampled_from((*SYMBOLS, CASH)), st.integers(1, 10**12), max_size=5),
+    max_size=4,
+)
+
+
+def make(ours: list[SleeveTarget], balances: Balances, rules: Rules = RULES, account: str = "sim") -> plan.Plan:
+    return plan.make(account, 1, DAY, wanted(ours), balances, PRICES, rules)
+
+
+@given(targets, holdings, st.randoms())
+def test_order_of_arrival_does_not_matter(ours: list[SleeveTarget], balances: Balances, random) -> None:
+    mixed = [SleeveTarget(t.sleeve, t.share, _mixed(t.weights, random), t.rebalance, t.resize) for t in ours]
+    random.shuffle(mixed)
+    shuffled = {name: _mixed(assets, random) for name, assets in _mixed(balances, random).items()}
+    assert make(ours, balances) == make(mixed, shuffled)
+
+
+def _mixed(ours, random) -> dict:
+    items = list(ours.items())
+    random.shuffle(items)
+    return dict(items)
+
+
+@given(targets, holdings)
+def test_a_plan_adds_up(ours: list[SleeveTarget], balances: Balances) -> None:
+    made = make(ours, balances)
+    sides = [order.side for order in made.orders]
+    assert sides == sorted(sides, reverse=True)  # sells first
+    assert len({order.symbol for order in made.orders}) == len(made.orders)  # one net order per symbol
+    assert len({order.cid for order in made.orders}) == len(made.orders)
+    assert all(len(order.cid) <= 48 for order in made.orders)
+    assert journal.unbalanced(made.transfers + made.crosses) == []
+    after = {name: dict(assets) for name, assets in balances.items()}
+    journal.apply(after, made.transfers + made.crosses)
+    assert journal.CROSS not in after or not any(after[journal.CROSS].values())
+    assert journal.totals(after) == journal.totals(balances)
+    rest = {(one.sleeve, one.symbol): abs(one.quantity) - one.crossed for one in made.intents}
+    for order in made.orders:
+        assert sum(part for _, part in order.shares) == order.quantity
+        assert all(0 < part <= rest[sleeve, order.symbol] for sleeve, part in order.shares)
+        if order.side == "sell":
+            assert all(part <= after[sleeve][order.symbol] for sleeve, part in order.shares)
+
+
+@given(targets, holdings)
+def test_a_plan_can_be_paid_at_reference_prices(ours: list[SleeveTarget], balances: Balances) -> None:
+    _, cash = journal.totals(balances)
+    for order in make(ours, balances).orders:
+        worth = units.value(order.quantity, order.price)
+        cost = units.cost(order.quantity, order.price)
+        cash += worth - units.fee(worth, RULES.rate) if order.side == "sell" else -cost - units.fee(cost, RULES.rate)
+    assert cash >= 0
+
+
+def test_a_full_exit_sells_exactly_what_is_there_and_dust_rests() -> None:
+    odd = 123_456_789_123
+    held: Balances = {"a": {"AAA": odd, "DDD": 10**9, CASH: 10**9}}
+    made = make([SleeveTarget("a", 0, {}, True, False)], held)
+    assert [(order.symbol, order.side, order.quantity) for order in made.orders] == [("AAA", "sell", odd)]
+
+
+def test_opposite_sleeves_cross_before_the_order() -> None:
+    held: Balances = {"a": {"AAA": 100 * units.SHARE}, "b": {CASH: units.money(3_000)}}
+    ours = [SleeveTarget("a", 0, {}, True, False), SleeveTarget("b", 0, {"AAA": 0.1}, True, False)]
+    made = make(ours, held)
+    [order] = made.orders
+    assert (order.side, order.quantity) == ("sell", 70 * units.SHARE)
+    assert order.why == "a -100 (crossed 30), b +30 (crossed 30)"
+    assert [(one.sleeve, one.quantity, one.notional) for one in made.crosses] == [
+        ("a", -30 * units.SHARE, units.money(300)),
+        ("b", 30 * units.SHARE, units.money(300)),
+    ]
+
+
+def test_ids_differ_by_account_generation_and_session() -> None:
+    held: Balances = {"a": {CASH: units.money(1000)}}
+    ours = wanted([SleeveTarget("a", 0, {"AAA": 0.5}, True, False)])
+    ids = {
+        plan.make(account, generation, day, ours, held, PRICES, RULES).orders[0].cid
+        for account in ("x", "y")
+        for generation in (1, 2)
+        for day in (DAY, date(2024, 1, 3))
+    }
+    assert len(ids) == 8
+    assert all(one.endswith("-AAA-b-1") for one in ids)
+
+
+def test_a_symbol_without_a_price_is_noted_not_guessed() -> None:
+    held: Balances = {"a": {CASH: units.money(1000)}}
+    made = make([SleeveTarget("a", 0, {"ZZZ": 0.5}, True, False)], held)
+    assert [(one.symbol, one.quantity, one.why) for one in made.intents] == [("ZZZ", 0, "no reference price")]
+    with pytest.raises(PasError, match="ZZZ is held by a but has no reference price"):
+        make([SleeveTarget("a", 0, {}, True, False)], {"a": {"ZZZ": 1}})
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [SleeveTarget("a", 0, {"AAA": float("nan")}, True, False)],
+        [SleeveTarget("a", 0, {"AAA": -0.1}, True, False)],
+        [SleeveTarget("a", 0, {"AAA": 0.6, "BBB": 0.6}, True, False)],
+        [SleeveTarget("a", 0.7, {}, True, True), SleeveTarget("b", 0.7, {}, True, True)],
+        [SleeveTarget("a", 0.1, {}, True, True), SleeveTarget("a", 0.1, {}, True, True)],
+        [SleeveTarget("@treasury", 0.1, {}, True, True)],
+        [SleeveTarget("a", 0.1, {"A\tB": 0.1}, True, True)],
+    ],
+)
+def test_targets_that_cannot_be_meant_are_refused(bad: list[SleeveTarget]) -> None:
+    with pytest.raises(PasError):
+        wanted(bad)
