@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pandas as pd
-from dagster import AssetDep, AssetExecutionContext, AssetOut, BackfillPolicy, asset, multi_asset
+from dagster import AssetDep, AssetExecutionContext
 
 from pas_dagster import calendar
 from pas_dagster.allocation.allocation import Allocation, allocate
@@ -91,24 +91,16 @@ ALLOCATION_CHECKS = [
 LOG_CHECKS = [wiring.complete(LOG)]
 
 
-@multi_asset(
-    name="allocation",
-    outs={
-        name: AssetOut(
-            description=f"{table.doc}.",
-            metadata=wiring.definition_metadata(table),
-            group_name=GROUP,
-            owners=[wiring.OWNER],
-            kinds={"python", "duckdb"},
-            io_manager_key="lake",
-            backfill_policy=BackfillPolicy.single_run(),
-        )
-        for name, table in (("allocation", ALLOCATION), ("alloc_log", LOG))
-    },
-    deps=[AssetDep(RETURNS.name, partition_mapping=LAST_PERIOD)],
-    partitions_def=WEEKLY_DECISION,
-    check_specs=[*wiring.specs("allocation", ALLOCATION_CHECKS), *wiring.specs("alloc_log", LOG_CHECKS)],
-    pool="lake_allocation",
+SHARES = wiring.Product("allocation", ALLOCATION, f"{ALLOCATION.doc}.", ALLOCATION_CHECKS)
+STEPS = wiring.Product("alloc_log", LOG, f"{LOG.doc}.", LOG_CHECKS)
+
+
+@wiring.step(
+    "allocation",
+    [SHARES, STEPS],
+    GROUP,
+    WEEKLY_DECISION,
+    [AssetDep(RETURNS.name, partition_mapping=LAST_PERIOD)],
 )
 def allocation(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
     decisions = wiring.keys(context)
@@ -125,8 +117,8 @@ def allocation(context: AssetExecutionContext, workshop: Workshop) -> Iterator[A
     frame, steps = ALLOCATION.conform(pd.DataFrame(rows)), LOG.conform(pd.DataFrame(log))
     last = frame[frame["decision"] == frame["decision"].max()]
     metadata = {f"share {name}": float(share) for name, share in zip(last["sleeve"], last["weight"], strict=True)}
-    yield from wiring.publish(context, "allocation", frame, ALLOCATION_CHECKS, metadata, output="allocation")
-    yield from wiring.publish(context, "alloc_log", steps, LOG_CHECKS, output="alloc_log")
+    yield from wiring.publish(context, SHARES, frame, metadata)
+    yield from wiring.publish(context, STEPS, steps)
 
 
 def _weekly_returns(lake: Lake, decisions: Sequence[date], weeks: int) -> pd.DataFrame:
@@ -188,14 +180,20 @@ PORTFOLIO_CHECKS = [
 ]
 
 
-@asset(
-    name="target_portfolio",
-    description=f"{PORTFOLIOS.doc}. The latest shares times the latest weights at or before the decision.",
-    partitions_def=SESSION_DECISION,
-    deps=[AssetDep(name, partition_mapping=LATEST) for name in ("allocation", *STRATEGIES)],
-    metadata=wiring.definition_metadata(PORTFOLIOS),
-    check_specs=wiring.specs("target_portfolio", PORTFOLIO_CHECKS),
-    **wiring.common(PORTFOLIOS, GROUP),
+TARGET = wiring.Product(
+    "target_portfolio",
+    PORTFOLIOS,
+    f"{PORTFOLIOS.doc}. The latest shares times the latest weights at or before the decision.",
+    PORTFOLIO_CHECKS,
+)
+
+
+@wiring.step(
+    "target_portfolio",
+    [TARGET],
+    GROUP,
+    SESSION_DECISION,
+    [AssetDep(name, partition_mapping=LATEST) for name in ("allocation", *STRATEGIES)],
 )
 def target_portfolio(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
     decisions = wiring.keys(context)
@@ -203,7 +201,7 @@ def target_portfolio(context: AssetExecutionContext, workshop: Workshop) -> Iter
     weights = latest_through(workshop.lake, WEIGHTS, "strategy", decisions)
     rows = target_rows(decisions, shares, weights[weights["strategy"].isin(list(STRATEGIES))])
     metadata = {"read from snapshot": workshop.lake.snapshot(), **_used(rows)}
-    yield from wiring.publish(context, "target_portfolio", rows, PORTFOLIO_CHECKS, metadata)
+    yield from wiring.publish(context, TARGET, rows, metadata)
 
 
 def latest_through(lake: Lake, table: Table, name: str, decisions: Sequence[date]) -> pd.DataFrame:

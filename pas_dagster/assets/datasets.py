@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from dagster import AssetExecutionContext, AssetsDefinition, TimeWindowPartitionsDefinition, asset
+from dagster import AssetExecutionContext, AssetsDefinition, TimeWindowPartitionsDefinition
 
 from pas_dagster.assets import wiring
 from pas_dagster.assets.resources import Workshop
@@ -27,9 +27,12 @@ class Dataset:
     quiet_days: bool
 
     @property
-    def checks(self) -> list[wiring.Check]:
-        always = [wiring.valid_rows(self.table)]
-        return always if self.quiet_days else [*always, wiring.complete(self.table)]
+    def product(self) -> wiring.Product:
+        checks = [wiring.valid_rows(self.table)]
+        if not self.quiet_days:
+            checks.append(wiring.complete(self.table))
+        description = f"{self.table.doc}. Partition: the day it became known."
+        return wiring.Product(self.table.name, self.table, description, checks)
 
 
 DATASETS = [
@@ -46,21 +49,15 @@ DATASETS = [
 def dataset_asset(dataset: Dataset) -> AssetsDefinition:
     """The asset of one dataset."""
     table = dataset.table
+    product = dataset.product
 
-    @asset(
-        name=table.name,
-        description=f"{table.doc}. Partition: the day it became known.",
-        partitions_def=dataset.partitions,
-        metadata=wiring.definition_metadata(table),
-        check_specs=wiring.specs(table.name, dataset.checks),
-        **wiring.common(table, GROUP),
-    )
+    @wiring.step(table.name, [product], GROUP, dataset.partitions)
     def _asset(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
         days = wiring.keys(context)
         fetched = fetch(table, workshop.providers, days[0], days[-1])
         rows = fetched.rows[fetched.rows[table.partition].dt.date.isin(set(days))]
         _refuse_strays(table, fetched.rows, rows, days)
-        yield from wiring.publish(context, table.name, rows, dataset.checks, {"provider": fetched.provider})
+        yield from wiring.publish(context, product, rows, {"provider": fetched.provider})
 
     return _asset
 

@@ -10,14 +10,7 @@ from datetime import date
 from typing import Any
 
 import pandas as pd
-from dagster import (
-    AssetDep,
-    AssetExecutionContext,
-    AssetOut,
-    BackfillPolicy,
-    TimeWindowPartitionMapping,
-    multi_asset,
-)
+from dagster import AssetDep, AssetExecutionContext, TimeWindowPartitionMapping
 
 from pas_dagster import calendar
 from pas_dagster.assets import wiring
@@ -79,44 +72,46 @@ def _one_row_a_session(rows: pd.DataFrame, days: Sequence[date]) -> str | None:
     return None if not missing else f"the account has no row for {missing[0]}"
 
 
-CHECKS = {
-    "order_batch": [wiring.valid_rows(OUTPUTS["order_batch"])],
-    "fills": [wiring.valid_rows(OUTPUTS["fills"])],
-    "account_metrics": [
-        wiring.valid_rows(OUTPUTS["account_metrics"]),
-        wiring.Check(
-            "every_session_is_marked", "The account is marked at every session of the run", _one_row_a_session
-        ),
-    ],
-}
-DESCRIPTIONS = {
-    "order_batch": "Orders of the session: one net order per symbol, sleeves crossed inside the ledger first.",
-    "fills": "What was filled, shared out to the sleeves that asked for it.",
-    "account_metrics": "The account at the session's close: equity, cash, exposure, turnover and fees.",
-}
+PRODUCTS = [
+    wiring.Product(
+        "order_batch",
+        OUTPUTS["order_batch"],
+        "Orders of the session: one net order per symbol, sleeves crossed inside the ledger first.",
+        [wiring.valid_rows(OUTPUTS["order_batch"])],
+    ),
+    wiring.Product(
+        "fills",
+        OUTPUTS["fills"],
+        "What was filled, shared out to the sleeves that asked for it.",
+        [wiring.valid_rows(OUTPUTS["fills"])],
+        after=["order_batch"],
+    ),
+    wiring.Product(
+        "account_metrics",
+        OUTPUTS["account_metrics"],
+        "The account at the session's close: equity, cash, exposure, turnover and fees.",
+        [
+            wiring.valid_rows(OUTPUTS["account_metrics"]),
+            wiring.Check(
+                "every_session_is_marked", "The account is marked at every session of the run", _one_row_a_session
+            ),
+        ],
+        after=["fills"],
+    ),
+]
 
 
-@multi_asset(
-    name="execution",
-    outs={
-        name: AssetOut(
-            description=DESCRIPTIONS[name],
-            metadata=wiring.definition_metadata(table),
-            group_name=GROUP,
-            owners=[wiring.OWNER],
-            kinds={"python", "postgres"},
-            io_manager_key="lake",
-            backfill_policy=BackfillPolicy.single_run(),
-        )
-        for name, table in OUTPUTS.items()
-    },
-    deps=[
+@wiring.step(
+    "execution",
+    PRODUCTS,
+    GROUP,
+    SESSION_DECISION,
+    [
         AssetDep("target_portfolio", partition_mapping=TimeWindowPartitionMapping()),
         *[AssetDep(name, partition_mapping=LAST_PERIOD) for name in ("prices", "corporate_actions")],
     ],
-    partitions_def=SESSION_DECISION,
-    check_specs=[spec for name in OUTPUTS for spec in wiring.specs(name, CHECKS[name])],
     pool="account_simulated",
+    kinds=frozenset({"python", "postgres"}),
 )
 def execution(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
     decisions = wiring.keys(context)
@@ -128,9 +123,9 @@ def execution(context: AssetExecutionContext, workshop: Workshop) -> Iterator[An
             )
             _restate_later(workshop, outcome, decisions)
     metadata = {"read from snapshot": workshop.lake.snapshot(), "generation": outcomes[-1].generation}
-    for name in OUTPUTS:
-        rows = pd.concat([_rows(one, name, decisions) for one in outcomes], ignore_index=True)
-        yield from wiring.publish(context, name, rows, CHECKS[name], {**metadata, **_numbers(name, rows)}, output=name)
+    for product in PRODUCTS:
+        rows = pd.concat([_rows(one, product.key, decisions) for one in outcomes], ignore_index=True)
+        yield from wiring.publish(context, product, rows, {**metadata, **_numbers(product.key, rows)})
 
 
 def _frame(outcome: Outcome, name: str) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 import pandas as pd
-from dagster import AssetDep, AssetExecutionContext, AssetIn, TimeWindowPartitionMapping, asset
+from dagster import AssetDep, AssetExecutionContext, TimeWindowPartitionMapping
 
 from pas_dagster.analytics.running import running_summary
 from pas_dagster.assets import wiring
@@ -37,21 +37,23 @@ def benchmark_returns(lake: Lake, last: date) -> pd.Series:
     return index.set_index("known_on")["close"].pct_change()
 
 
-METRIC_CHECKS = [wiring.valid_rows(METRICS), wiring.complete(METRICS)]
+STATISTICS = wiring.Product(
+    METRICS.name,
+    METRICS,
+    f"{METRICS.doc}. Conventions: simple returns, 252 sessions a year, ddof 1.",
+    [wiring.valid_rows(METRICS), wiring.complete(METRICS)],
+)
+WEIGHTS = wiring.Product(
+    HISTORY.name, HISTORY, f"{HISTORY.doc}: the sleeves' targets added up.", [wiring.valid_rows(HISTORY)]
+)
 
 
-@asset(
-    name=METRICS.name,
-    description=f"{METRICS.doc}. Conventions: simple returns, 252 sessions a year, ddof 1.",
-    partitions_def=SESSIONS,
-    deps=[
-        AssetDep(RETURNS.name, partition_mapping=SAME_DAY),
-        AssetDep("account_metrics", partition_mapping=SAME_DAY),
-        AssetDep("sp500_index", partition_mapping=SAME_DAY),
-    ],
-    metadata=wiring.definition_metadata(METRICS),
-    check_specs=wiring.specs(METRICS.name, METRIC_CHECKS),
-    **wiring.common(METRICS, GROUP),
+@wiring.step(
+    METRICS.name,
+    [STATISTICS],
+    GROUP,
+    SESSIONS,
+    [AssetDep(name, partition_mapping=SAME_DAY) for name in (RETURNS.name, "account_metrics", "sp500_index")],
 )
 def metrics(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
     days = wiring.keys(context)
@@ -60,22 +62,16 @@ def metrics(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]
     rows = rows[rows["known_on"].isin(pd.DatetimeIndex(days))]
     last = rows[(rows["portfolio"] == ACCOUNT) & (rows["known_on"] == rows["known_on"].max())].dropna()
     numbers = {f"account {name}": float(v) for name, v in zip(last["statistic"], last["value"], strict=True)}
-    yield from wiring.publish(context, METRICS.name, METRICS.conform(rows), METRIC_CHECKS, numbers)
+    yield from wiring.publish(context, STATISTICS, METRICS.conform(rows), numbers)
 
 
-@asset(
-    name=HISTORY.name,
-    description=f"{HISTORY.doc}: the sleeves' targets added up.",
-    partitions_def=SESSIONS,
-    ins={"portfolio": AssetIn("target_portfolio", partition_mapping=SAME_DAY)},
-    metadata=wiring.definition_metadata(HISTORY),
-    check_specs=wiring.specs(HISTORY.name, [wiring.valid_rows(HISTORY)]),
-    **wiring.common(HISTORY, GROUP),
-)
-def weight_history(context: AssetExecutionContext, portfolio: pd.DataFrame) -> Iterator[Any]:
+@wiring.step(HISTORY.name, [WEIGHTS], GROUP, SESSIONS, [AssetDep("target_portfolio", partition_mapping=SAME_DAY)])
+def weight_history(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
+    days = wiring.keys(context)
+    portfolio = workshop.lake.read(TABLES["portfolios"], first=days[0], last=days[-1])
     held = portfolio[portfolio["symbol"] != CASH]
     rows = held.groupby(["decision", "symbol"], as_index=False)["weight"].sum().rename(columns={"decision": "known_on"})
-    yield from wiring.publish(context, HISTORY.name, HISTORY.conform(rows), [wiring.valid_rows(HISTORY)])
+    yield from wiring.publish(context, WEIGHTS, HISTORY.conform(rows))
 
 
 ASSETS = [metrics, weight_history]

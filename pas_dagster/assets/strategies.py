@@ -6,14 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from dagster import (
-    AssetDep,
-    AssetExecutionContext,
-    AssetsDefinition,
-    Failure,
-    TimeWindowPartitionMapping,
-    asset,
-)
+from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, Failure, TimeWindowPartitionMapping
 
 from pas_dagster import calendar, settings
 from pas_dagster.analytics.backtest import book_returns
@@ -103,23 +96,18 @@ CHECKS = [
 
 def strategy_asset(strategy: Strategy) -> AssetsDefinition:
     """The asset of one strategy's weights."""
+    description = f"{strategy.title}.\n\n{strategy.rule}"
+    product = wiring.Product(strategy.name, WEIGHTS, description, CHECKS, scope={"strategy": strategy.name})
+    deps = [AssetDep(name, partition_mapping=LAST_PERIOD) for name in strategy.reads]
 
-    @asset(
-        name=strategy.name,
-        description=f"{strategy.title}.\n\n{strategy.rule}",
-        partitions_def=BY_CADENCE[strategy.cadence],
-        deps=[AssetDep(name, partition_mapping=LAST_PERIOD) for name in strategy.reads],
-        metadata=wiring.definition_metadata(WEIGHTS, {"strategy": strategy.name}),
-        check_specs=wiring.specs(strategy.name, CHECKS),
-        **wiring.common(WEIGHTS, GROUP),
-    )
+    @wiring.step(strategy.name, [product], GROUP, BY_CADENCE[strategy.cadence], deps)
     def _asset(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
         decisions = wiring.keys(context)
         snapshot = workshop.lake.snapshot()
         rows = decide(strategy, decisions, workshop.lake, workshop.settings.universe_index)
         frame = WEIGHTS.conform(pd.DataFrame(rows))
         metadata = {"read from snapshot": snapshot, "held": int(frame["status"].eq("held").sum()), **_span(frame)}
-        yield from wiring.publish(context, strategy.name, frame, CHECKS, metadata)
+        yield from wiring.publish(context, product, frame, metadata)
 
     return _asset
 
@@ -199,18 +187,23 @@ RETURN_CHECKS = [
 ]
 
 
-@asset(
-    name=RETURNS.name,
-    description=f"{RETURNS.doc}. A decision precedes its fill, and the fill earns from the next session on.",
-    partitions_def=SESSIONS,
-    deps=[
+RETURNS_PRODUCT = wiring.Product(
+    RETURNS.name,
+    RETURNS,
+    f"{RETURNS.doc}. A decision precedes its fill, and the fill earns from the next session on.",
+    RETURN_CHECKS,
+)
+
+
+@wiring.step(
+    RETURNS.name,
+    [RETURNS_PRODUCT],
+    GROUP,
+    SESSIONS,
+    [
         *[AssetDep(name, partition_mapping=LATEST) for name in STRATEGIES],
-        AssetDep("prices", partition_mapping=TimeWindowPartitionMapping()),
-        AssetDep("corporate_actions", partition_mapping=TimeWindowPartitionMapping()),
+        *[AssetDep(n, partition_mapping=TimeWindowPartitionMapping()) for n in ("prices", "corporate_actions")],
     ],
-    metadata=wiring.definition_metadata(RETURNS),
-    check_specs=wiring.specs(RETURNS.name, RETURN_CHECKS),
-    **wiring.common(RETURNS, GROUP),
 )
 def strategy_returns(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
     days = wiring.keys(context)
@@ -220,7 +213,7 @@ def strategy_returns(context: AssetExecutionContext, workshop: Workshop) -> Iter
     rows = rows[rows["known_on"].isin(pd.DatetimeIndex(days))]
     frame = RETURNS.conform(rows)
     metadata = {"read from snapshot": workshop.lake.snapshot(), **_yearly(frame)}
-    yield from wiring.publish(context, RETURNS.name, frame, RETURN_CHECKS, metadata)
+    yield from wiring.publish(context, RETURNS_PRODUCT, frame, metadata)
 
 
 def _yearly(frame: pd.DataFrame) -> Mapping[str, float]:

@@ -9,10 +9,14 @@ from typing import Any
 
 import pandas as pd
 from dagster import (
+    AssetCheckKey,
     AssetCheckResult,
     AssetCheckSpec,
+    AssetDep,
     AssetExecutionContext,
     AssetKey,
+    AssetOut,
+    AssetsDefinition,
     BackfillPolicy,
     Failure,
     InputContext,
@@ -20,11 +24,13 @@ from dagster import (
     MetadataValue,
     Output,
     OutputContext,
+    PartitionsDefinition,
     TableColumn,
     TableColumnConstraints,
     TableConstraints,
     TableSchema,
     io_manager,
+    multi_asset,
 )
 
 from pas_dagster import calendar
@@ -63,32 +69,73 @@ def column_schema(table: Table) -> TableSchema:
     return TableSchema(columns, constraints=TableConstraints([f"unique ({', '.join(table.key)})"]))
 
 
-def definition_metadata(table: Table, scope: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Metadata of an asset's definition; `scope` (column -> value) when several assets fill one table."""
-    metadata: dict[str, Any] = {
-        TABLE: table.name,
-        "dagster/table_name": table.name,
-        "dagster/column_schema": column_schema(table),
-    }
-    if scope:
-        metadata[SCOPE] = dict(scope)
-    return metadata
+@dataclass(frozen=True)
+class Product:
+    """One asset that a step makes: the table it fills, what must hold, and how the UI shows it.
+
+    `scope` (column -> value) is given when several assets fill one table. `after` names products of the same step that
+    this one follows from; the others follow from the step's dependencies.
+    """
+
+    key: str
+    table: Table
+    description: str
+    checks: Sequence[Check]
+    scope: Mapping[str, str] | None = None
+    after: Sequence[str] = ()
+
+    def out(self, group: str, kinds: set[str]) -> AssetOut:
+        metadata: dict[str, Any] = {
+            TABLE: self.table.name,
+            "dagster/table_name": self.table.name,
+            "dagster/column_schema": column_schema(self.table),
+        }
+        if self.scope:
+            metadata[SCOPE] = dict(self.scope)
+        return AssetOut(
+            description=self.description,
+            metadata=metadata,
+            group_name=group,
+            owners=[OWNER],
+            kinds=kinds,
+            io_manager_key="lake",
+            backfill_policy=BackfillPolicy.single_run(),
+            is_required=False,
+        )
+
+    @property
+    def check_specs(self) -> list[AssetCheckSpec]:
+        key = AssetKey(self.key)
+        return [AssetCheckSpec(c.name, asset=key, description=c.description, blocking=True) for c in self.checks]
 
 
-def common(table: Table, group: str, *, pool: str | None = None) -> dict[str, Any]:
-    """Keyword arguments that all single-table assets share."""
-    return {
-        "group_name": group,
-        "owners": [OWNER],
-        "kinds": {"python", "duckdb"},
-        "io_manager_key": "lake",
-        "backfill_policy": BackfillPolicy.single_run(),
-        "pool": pool or f"lake_{table.name}",
-    }
+def step(
+    name: str,
+    products: Sequence[Product],
+    group: str,
+    partitions: PartitionsDefinition,
+    deps: Sequence[AssetDep] = (),
+    *,
+    pool: str | None = None,
+    kinds: frozenset[str] = frozenset({"python", "duckdb"}),
+) -> Callable[[Callable[..., Any]], AssetsDefinition]:
+    """Declare the function as the step that makes the products.
 
-
-def specs(key: str, checks: Sequence[Check]) -> list[AssetCheckSpec]:
-    return [AssetCheckSpec(c.name, asset=AssetKey(key), description=c.description, blocking=True) for c in checks]
+    Subsettable, so that a long backfill can leave the recording of the checks out (they are enforced all the same):
+    Dagster plans every check for every partition, which costs more than the materialisations.
+    """
+    upstream = {dep.asset_key for dep in deps}
+    own = {p.key: {AssetKey(k) for k in p.after} or upstream for p in products}
+    return multi_asset(
+        name=name,
+        outs={p.key: p.out(group, set(kinds)) for p in products},
+        deps=list(deps),
+        internal_asset_deps=own if any(p.after for p in products) else None,
+        partitions_def=partitions,
+        check_specs=[spec for p in products for spec in p.check_specs],
+        can_subset=True,
+        pool=pool or f"lake_{products[0].table.name}",
+    )
 
 
 def keys(context: AssetExecutionContext) -> list[date]:
@@ -131,29 +178,26 @@ def complete(table: Table) -> Check:
 
 
 def publish(
-    context: AssetExecutionContext,
-    key: str,
-    rows: pd.DataFrame,
-    checks: Sequence[Check],
-    metadata: Mapping[str, Any] | None = None,
-    *,
-    output: str = "result",
+    context: AssetExecutionContext, product: Product, rows: pd.DataFrame, metadata: Mapping[str, Any] | None = None
 ) -> Iterator[AssetCheckResult | Output[pd.DataFrame]]:
     """Check, and only then hand the rows to the lake: a failed check leaves what was stored before."""
+    if product.key not in context.selected_output_names:
+        return
     days = keys(context)
     problems = []
-    for check in checks:
+    for check in product.checks:
         problem = check.problem(rows, days)
         problems += [problem] if problem else []
-        yield AssetCheckResult(
-            asset_key=AssetKey(key),
-            check_name=check.name,
-            passed=problem is None,
-            metadata={"problem": problem} if problem else {"rows": len(rows)},
-        )
+        if AssetCheckKey(AssetKey(product.key), check.name) in context.selected_asset_check_keys:
+            yield AssetCheckResult(
+                asset_key=AssetKey(product.key),
+                check_name=check.name,
+                passed=problem is None,
+                metadata={"problem": problem} if problem else {"rows": len(rows)},
+            )
     if problems:
-        raise Failure(f"{key}: {problems[0]}", allow_retries=False)
-    yield Output(rows, output, metadata={**(metadata or {}), **preview(rows, days)})
+        raise Failure(f"{product.key}: {problems[0]}", allow_retries=False)
+    yield Output(rows, product.key, metadata={**(metadata or {}), **preview(rows, days)})
 
 
 def preview(rows: pd.DataFrame, days: Sequence[date]) -> dict[str, Any]:

@@ -40,7 +40,6 @@ TRADE = define_asset_job(
 REPORT = define_asset_job(
     "report", AssetSelection.assets("metrics", "weight_history"), description="Reports of a session"
 )
-
 JOBS = [DAILY_FACTS, SESSION_FACTS, *STRATEGY_JOBS.values(), SLEEVE_RETURNS, ALLOCATE, TRADE, REPORT]
 
 SETS = {

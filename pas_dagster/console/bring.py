@@ -1,0 +1,81 @@
+"""`pas import`: bring a file of history into a dataset's partitions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from pas_dagster import calendar
+from pas_dagster.automation import backfill
+from pas_dagster.automation.session import working
+from pas_dagster.console.history import progress
+from pas_dagster.errors import PasError
+from pas_dagster.lake import Lake
+from pas_dagster.schemas import TABLES
+from pas_dagster.settings import Settings
+from pas_dagster.sources.importer import Parsed, parse
+from pas_dagster.sources.layouts.universe import recycled_symbols
+from pas_dagster.sources.options import Options
+from pas_dagster.sources.raw import RawStore
+from pas_dagster.sources.staging import Manifest, stage
+
+QUARANTINE = TABLES["quarantine"]
+
+
+def run(
+    chosen: Settings,
+    dataset: str,
+    file: Path,
+    column_map: Mapping[str, str],
+    options: Mapping[str, str],
+    exclude: Path | None,
+    max_bad: float,
+) -> None:
+    """Parse and validate first; only a file that passes is staged, and then materialised."""
+    if chosen.world != "real":
+        raise PasError(f"{chosen.home} holds the sandbox world. Give real data a folder of its own: PAS_HOME=.pas-real")
+    now = datetime.now(UTC)
+    today = calendar.today(now)
+    given: dict[str, object] = {"max_bad": str(max_bad), **options}
+    if exclude is not None:
+        given["exclude"] = ",".join(sorted(recycled_symbols(exclude)))
+    parsed = parse(dataset, file, column_map=column_map, options=Options.read(given), today=today, start=chosen.start)
+    console = Console()
+    _say(console, parsed)
+    with working(chosen) as instance:
+        from pas_dagster.assets.resources import Workshop
+        from pas_dagster.definitions import defs
+
+        manifest = stage(parsed, chosen.home / "imports", RawStore(chosen.raw_dir))
+        _keep_quarantine(Workshop().lake, manifest)
+        names = [name for name in manifest.parts if name != QUARANTINE.name]
+        with progress(len(backfill.layers(defs, names))) as (_, on_layer):
+            for name in names:
+                part = manifest.parts[name]
+                done = backfill.backfill(
+                    defs, instance, part.first, part.through, now, time.monotonic, only=[name], on_layer=on_layer
+                )
+                for one in done:
+                    console.print(f"{name}: {one.count:,} partitions, {one.first} to {one.last}", highlight=False)
+
+
+def _say(console: Console, parsed: Parsed) -> None:
+    console.print(f"{parsed.file} as {parsed.layout}: {len(parsed.rows):,} rows", highlight=False)
+    for reason, count in parsed.refused.items():
+        console.print(f"  {count:,} quarantined: {reason}", style="yellow", highlight=False)
+    for reason, count in parsed.left_out.items():
+        console.print(f"  {count:,} left out: {reason}", style="dim", highlight=False)
+
+
+def _keep_quarantine(lake: Lake, manifest: Manifest) -> None:
+    """The refused rows of this file, in place of those that an earlier import of it refused."""
+    part = manifest.parts.get(QUARANTINE.name)
+    if part is None:
+        return
+    rows = QUARANTINE.conform(pd.read_parquet(part.path))
+    lake.replace(QUARANTINE, sorted({day.date() for day in rows["known_on"]}), rows, scope=("file", manifest.file))

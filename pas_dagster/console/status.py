@@ -1,0 +1,50 @@
+"""`pas status`: what is materialised, and to when."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from pas_dagster.automation.session import working
+from pas_dagster.console.table import show
+from pas_dagster.errors import PasError
+from pas_dagster.settings import Settings, read_home
+
+
+def run(chosen: Settings, as_json: bool) -> None:
+    if not read_home(chosen.home):
+        raise PasError(
+            f"There is no data in {chosen.home} yet. Try `pas demo`, or bring in real data: docs/real-data.md"
+        )
+    with working(chosen) as instance:
+        from pas_dagster.assets.resources import Workshop
+        from pas_dagster.definitions import defs
+
+        graph = defs.resolve_asset_graph()
+        lake = Workshop().lake
+        rows = []
+        for key in graph.toposorted_asset_keys:
+            made = instance.get_materialized_partitions(key)
+            rows.append(_row(key.to_user_string(), graph.get(key), made, lake))
+    if as_json:
+        print(json.dumps(rows, default=str))
+    else:
+        show(pd.DataFrame(rows), title=f"{chosen.home} ({chosen.world}, from {chosen.start})")
+
+
+def _row(name: str, node: Any, made: set[str], lake: Any) -> dict[str, Any]:
+    from pas_dagster.assets.wiring import SCOPE, TABLE
+
+    table, scope = node.metadata[TABLE], node.metadata.get(SCOPE) or {}
+    where = " and ".join(f"{column} = ?" for column in scope) or "true"
+    count = lake.query(f"select count(*) as n from lake.{table} where {where}", list(scope.values()))["n"].iloc[0]
+    return {
+        "asset": name,
+        "group": node.group_name,
+        "partitions": len(made),
+        "first": min(made, default=""),
+        "last": max(made, default=""),
+        "rows": int(count),
+    }
