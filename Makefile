@@ -1,13 +1,17 @@
 PYTHON ?= python3
 RUN = $(PYTHON) scripts/bootstrap.py
+# One BLAS thread a process: the tests and benchmarks run side by side.
+export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo up test lint bench lock
+.PHONY: demo up test test-slow lint bench lock
 demo:  ## build the sandbox world, backfill everything, trade today's batch
 	@$(RUN) pas demo
 up:  ## the Dagster UI on the same data
 	@$(RUN) pas up
-test:  ## every test, in parallel
-	@$(RUN) --group dev pytest -n 2 --dist loadgroup
+test:  ## the tests, in parallel
+	@$(RUN) --group dev pytest -n 2 --dist loadgroup -m "not slow"
+test-slow:  ## those that take minutes
+	@$(RUN) --group dev pytest -m slow
 lint:  ## linter, formatter, type checker, import rule
 	@$(RUN) --group dev ruff check .
 	@$(RUN) --group dev ruff format --check .

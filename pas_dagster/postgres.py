@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -29,7 +29,7 @@ TUNING = {"shared_buffers": "256MB", "max_wal_size": "4GB", "wal_level": "minima
 
 
 @contextmanager
-def running(chosen: Settings) -> Iterator[str]:
+def running(chosen: Settings) -> Generator[str]:
     """The URL of a reachable Postgres for as long as the block lasts.
 
     A server named by the settings is only checked. Otherwise the embedded one is started, or joined when another

@@ -52,17 +52,17 @@ def account_spec(chosen: Settings) -> AccountSpec:
 def sleeve_targets(rows: pd.DataFrame, sessions: Sequence[date]) -> dict[date, list[SleeveTarget]]:
     """The rows of `portfolios` as what the planner takes; a session in which nothing takes effect has none."""
     targets: dict[date, list[SleeveTarget]] = {day: [] for day in sessions}
-    for (decision, sleeve), own in rows.groupby(["decision", "sleeve"], sort=True):
+    for _, own in rows.groupby(["decision", "sleeve"], sort=True):
         held = own[own["symbol"] != CASH]
         first = own.iloc[0]
         target = SleeveTarget(
-            sleeve=sleeve,
+            sleeve=first["sleeve"],
             share=float(first["sleeve_share"]),
             weights=dict(zip(held["symbol"], held["sleeve_weight"], strict=True)),
             rebalance=bool(first["rebalance"]),
             resize=bool(first["resize"]),
         )
-        targets[decision.date()].append(target)
+        targets[first["decision"].date()].append(target)
     return targets
 
 

@@ -77,8 +77,8 @@ class LakeMarket:
         own = self._present[self._present["known_on"].between(pd.Timestamp(first), pd.Timestamp(last))]
         rows = pd.concat([rows, own], ignore_index=True) if len(own) else rows
         return {
-            day.date(): dict(zip(bars["symbol"], bars["close"], strict=True))
-            for day, bars in rows.groupby("known_on", sort=True)
+            bars["known_on"].iloc[0].date(): dict(zip(bars["symbol"], bars["close"], strict=True))
+            for _, bars in rows.groupby("known_on", sort=True)
         }
 
 

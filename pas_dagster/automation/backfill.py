@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from dagster import AssetKey, DagsterInstance, Definitions, TimeWindowPartitionsDefinition
 
@@ -62,11 +63,11 @@ def layers(defs: Definitions, only: Sequence[str] = ()) -> list[Layer]:
     return found
 
 
-def _next_layer(graph: object, waiting: set[AssetKey]) -> Layer:
+def _next_layer(graph: Any, waiting: set[AssetKey]) -> Layer:
     """The largest set of waiting assets of one partition set whose upstreams are done or in the set."""
     by_set: dict[object, set[AssetKey]] = {}
     for key in waiting:
-        by_set.setdefault(graph.get(key).partitions_def, set()).add(key)  # ty: ignore[unresolved-attribute]
+        by_set.setdefault(graph.get(key).partitions_def, set()).add(key)
     best: tuple[object, set[AssetKey]] | None = None
     for partitions, keys in by_set.items():
         ready = _closed(graph, keys, waiting)
@@ -78,13 +79,13 @@ def _next_layer(graph: object, waiting: set[AssetKey]) -> Layer:
     return Layer(tuple(sorted(ready)), partitions)
 
 
-def _closed(graph: object, keys: set[AssetKey], waiting: set[AssetKey]) -> set[AssetKey]:
+def _closed(graph: Any, keys: set[AssetKey], waiting: set[AssetKey]) -> set[AssetKey]:
     ready = set(keys)
     while True:
         blocked = {
             key
             for key in ready
-            if any(p in waiting and p not in ready for p in graph.get(key).parent_keys)  # ty: ignore[unresolved-attribute]
+            if any(p in waiting and p not in ready for p in graph.get(key).parent_keys)
             or any(sibling in waiting and sibling not in ready for sibling in _siblings(graph, key))
         }
         if not blocked:
@@ -92,9 +93,9 @@ def _closed(graph: object, keys: set[AssetKey], waiting: set[AssetKey]) -> set[A
         ready -= blocked
 
 
-def _siblings(graph: object, key: AssetKey) -> set[AssetKey]:
+def _siblings(graph: Any, key: AssetKey) -> set[AssetKey]:
     """Assets made by the same step, which run together or not at all."""
-    return set(graph.get(key).execution_set_asset_keys)  # ty: ignore[unresolved-attribute]
+    return set(graph.get(key).execution_set_asset_keys)
 
 
 def keys_between(partitions: TimeWindowPartitionsDefinition, first: date, last: date, now: datetime) -> list[str]:
@@ -123,8 +124,8 @@ def run_layer(
     return Done(layer, keys[0], keys[-1], len(keys), clock() - started)
 
 
-def _failure(result: object, layer: Layer, keys: Sequence[str]) -> str:
-    for event in result.all_events:  # ty: ignore[unresolved-attribute]
+def _failure(result: Any, layer: Layer, keys: Sequence[str]) -> str:
+    for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
             cause = error.cause or error

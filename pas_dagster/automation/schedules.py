@@ -6,7 +6,6 @@ then the batch of the session.
 
 from dagster import (
     DefaultScheduleStatus,
-    JobDefinition,
     RunRequest,
     ScheduleDefinition,
     ScheduleEvaluationContext,
@@ -28,13 +27,13 @@ from pas_dagster.automation.jobs import (
 from pas_dagster.partitions import TIMEZONE
 
 
-def latest_key_schedule(job: JobDefinition, cron: str) -> ScheduleDefinition:
+def latest_key_schedule(job: str, cron: str) -> ScheduleDefinition:
     """Run the newest partition of a job at a time; one that ran before is not run again."""
-    partitions = SETS[job.name]
+    partitions = SETS[job]
 
     @schedule(
-        name=f"{job.name}_schedule",
-        job=job,
+        name=f"{job}_schedule",
+        job_name=job,
         cron_schedule=cron,
         execution_timezone=TIMEZONE,
         default_status=DefaultScheduleStatus.STOPPED,
@@ -45,21 +44,21 @@ def latest_key_schedule(job: JobDefinition, cron: str) -> ScheduleDefinition:
             k for k in partitions.get_partition_keys(current_time=moment) if k <= calendar.today(moment).isoformat()
         ]
         if not begun:
-            return SkipReason(f"{job.name} has no partition yet")
+            return SkipReason(f"{job} has no partition yet")
         key = begun[-1]
-        if job.name == TRADE.name and key != calendar.today(moment).isoformat():
+        if job == TRADE.name and key != calendar.today(moment).isoformat():
             return SkipReason("the exchange is closed today")
-        return RunRequest(run_key=f"{job.name}/{key}", partition_key=key)
+        return RunRequest(run_key=f"{job}/{key}", partition_key=key)
 
     return _schedule
 
 
 SCHEDULES = [
-    latest_key_schedule(DAILY_FACTS, "0 5 * * *"),
-    latest_key_schedule(SESSION_FACTS, "10 5 * * *"),
-    latest_key_schedule(SLEEVE_RETURNS, "20 5 * * *"),
-    *[latest_key_schedule(job, "30 5 * * *") for job in STRATEGY_JOBS.values()],
-    latest_key_schedule(ALLOCATE, "0 6 * * 1"),
-    latest_key_schedule(TRADE, "30 6 * * *"),
-    latest_key_schedule(REPORT, "0 7 * * *"),
+    latest_key_schedule(DAILY_FACTS.name, "0 5 * * *"),
+    latest_key_schedule(SESSION_FACTS.name, "10 5 * * *"),
+    latest_key_schedule(SLEEVE_RETURNS.name, "20 5 * * *"),
+    *[latest_key_schedule(job.name, "30 5 * * *") for job in STRATEGY_JOBS.values()],
+    latest_key_schedule(ALLOCATE.name, "0 6 * * 1"),
+    latest_key_schedule(TRADE.name, "30 6 * * *"),
+    latest_key_schedule(REPORT.name, "0 7 * * *"),
 ]

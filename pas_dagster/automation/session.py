@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from dagster import DagsterInstance
@@ -27,7 +27,7 @@ def environment(chosen: Settings, url: str) -> dict[str, str]:
 
 
 @contextmanager
-def working(chosen: Settings) -> Iterator[DagsterInstance]:
+def working(chosen: Settings) -> Generator[DagsterInstance]:
     """Run a block with the database and the instance; what it started is stopped afterwards."""
     settings.choose(chosen)
     settings.make_home(chosen)

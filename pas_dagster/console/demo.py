@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime, timedelta
 
-import pandas as pd
 from rich.console import Console
 
 from pas_dagster.automation import backfill
@@ -27,7 +26,7 @@ def run(chosen: Settings) -> None:
         today = newest(chosen)
         with progress(len(backfill.layers(defs)) + 1) as (_, on_layer):
             history = backfill.backfill(
-                defs, instance, chosen.start, _eve(today), now, time.monotonic, on_layer=on_layer
+                defs, instance, chosen.start, today - timedelta(1), now, time.monotonic, on_layer=on_layer
             )
             present = backfill.backfill(defs, instance, today, today, now, time.monotonic, on_layer=on_layer)
         console.print(summary([*history, *present]), style="dim")
@@ -36,7 +35,3 @@ def run(chosen: Settings) -> None:
         f"\n{time.monotonic() - started:.0f} s. Next: [bold]make up[/bold] opens the Dagster UI on this data;"
     )
     console.print('      [bold]pas sql "select * from allocation order by decision desc limit 10"[/bold] asks it.')
-
-
-def _eve(day: date) -> date:
-    return (pd.Timestamp(day) - pd.Timedelta(days=1)).date()

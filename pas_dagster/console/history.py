@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 
@@ -51,7 +51,7 @@ def newest(chosen: Settings) -> date:
 
 
 @contextmanager
-def progress(total_layers: int) -> Iterator[tuple[Progress, Callable[[backfill.Layer, int], None]]]:
+def progress(total_layers: int) -> Generator[tuple[Progress, Callable[[backfill.Layer, int], None]]]:
     """A live bar over layers, whose text follows the step that runs."""
     console = Console()
     columns = [

@@ -7,7 +7,7 @@ finds the mark and copies again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import date
 from uuid import uuid4
@@ -15,6 +15,7 @@ from uuid import uuid4
 import duckdb
 import psycopg2
 from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor  # noqa: N812  (a class)
 
 from pas_dagster.lake.connection import LAKE, PLAIN
 from pas_dagster.schemas import TABLES, Table
@@ -32,7 +33,7 @@ _TYPES = {
 
 
 @contextmanager
-def pending(url: str, table: Table, first: date, last: date) -> Iterator[None]:
+def pending(url: str, table: Table, first: date, last: date) -> Generator[None]:
     """Mark the partitions as not copied yet; the mark goes when the block ends well."""
     mark = str(uuid4())
     with _cursor(url) as cursor:
@@ -84,7 +85,7 @@ def create(url: str) -> None:
         _create(cursor)
 
 
-def _create(cursor: psycopg2.extensions.cursor) -> None:
+def _create(cursor: Cursor) -> None:
     cursor.execute("select table_name from information_schema.tables where table_schema = %s", [SCHEMA])
     known = {row[0] for row in cursor.fetchall()}
     if {"pending_copy", *TABLES} <= known:
@@ -99,7 +100,7 @@ def _create(cursor: psycopg2.extensions.cursor) -> None:
         _create_table(cursor, table)
 
 
-def _create_table(cursor: psycopg2.extensions.cursor, table: Table) -> None:
+def _create_table(cursor: Cursor, table: Table) -> None:
     columns = sql.SQL(", ").join(
         sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(_TYPES[c.kind])) for c in table.columns
     )
@@ -114,7 +115,7 @@ def _create_table(cursor: psycopg2.extensions.cursor, table: Table) -> None:
 
 
 @contextmanager
-def _cursor(url: str) -> Iterator[psycopg2.extensions.cursor]:
+def _cursor(url: str) -> Generator[Cursor]:
     connection = psycopg2.connect(url)
     try:
         with connection, connection.cursor() as cursor:
