@@ -117,11 +117,22 @@ def check(url: str) -> None:
         psycopg2.connect(url, connect_timeout=5).close()
     except psycopg2.OperationalError as error:
         where = urlsplit(url)
-        reason = str(error).strip().splitlines()[-1]
+        reason = _without_password(str(error).strip().splitlines()[0], where.password)
         raise PasError(
             f"Postgres at {where.hostname or 'the local socket'} cannot be reached ({reason}). "
             f"Start it, mend {URL_VARIABLE}, or unset it to use the embedded one."
         ) from None
+    except (psycopg2.Error, ValueError):  # their messages repeat the URL
+        raise PasError(
+            f"{URL_VARIABLE} is not the address of a Postgres server. "
+            f"Write it as postgresql://user:password@host/database, or unset it to use the embedded one."
+        ) from None
+
+
+def _without_password(text: str, password: str | None) -> str:
+    for secret in {password, unquote(password or "")} - {None, ""}:
+        text = text.replace(secret, "***")
+    return text
 
 
 def keywords(url: str) -> str:
@@ -139,8 +150,9 @@ def keywords(url: str) -> str:
         "port": parts.port or query.get("port", [None])[0],
         "user": unquote(parts.username) if parts.username else None,
         "password": unquote(parts.password) if parts.password else None,
-        "dbname": parts.path.lstrip("/") or None,
+        "dbname": unquote(parts.path.lstrip("/")) or None,
     }
+    found |= {name: values[0] for name, values in query.items() if name not in found}  # such as sslmode
     return " ".join(f"{key}={_quoted(str(value))}" for key, value in found.items() if value)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -19,13 +20,16 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     YamlConfigSettingsSource,
 )
+from yaml import YAMLError
 
 from pas_dagster.errors import PasError
 
 PROJECT = Path(__file__).resolve().parent.parent
 HOME_FILE = "home.json"
+INSTANCE_FILE = "dagster.yaml"
 HOME_KEYS = ("world", "seed", "start")
 
 
@@ -68,6 +72,11 @@ class Settings(BaseSettings):
         return self.home / "lake"
 
     @property
+    def dagster_dir(self) -> Path:
+        """Dagster's own home: it drops artefacts beside its `dagster.yaml`, so it gets a folder and a link to ours."""
+        return self.home / "dagster"
+
+    @property
     def raw_dir(self) -> Path:
         return self.home / "raw"
 
@@ -95,6 +104,11 @@ def load(**overrides: Any) -> Settings:
             f"Setting {name!r}: {first['msg'].lower()}. Mend PAS_{name.upper()} in the environment or .env, "
             f"or {name!r} in config.yaml."
         ) from None
+    except SettingsError as error:  # a value of the environment that should be JSON and is not; it is not repeated
+        raise PasError(f"A setting of the environment or .env is not valid JSON: {error}.") from None
+    except (YAMLError, ValueError) as error:  # ValueError: a list or a bare word where settings should be
+        reason = " ".join(str(error).split())
+        raise PasError(f"{PROJECT / 'config.yaml'} is not a YAML file of `setting: value` lines ({reason}).") from None
     return _bind_to_home(chosen, overrides)
 
 
@@ -122,7 +136,13 @@ def _typed(chosen: Settings, key: str, value: Any) -> Any:
 def read_home(home: Path) -> dict[str, str]:
     """What the home was made with, as text; empty for a home that does not exist yet."""
     path = home / HOME_FILE
-    return json.loads(path.read_text()) if path.exists() else {}
+    try:
+        return {key: str(value) for key, value in json.loads(path.read_text()).items()} if path.exists() else {}
+    except (ValueError, AttributeError, OSError):
+        raise PasError(
+            f"{path}, which says what the home was made with, is damaged. Write it again with the keys "
+            f"{', '.join(HOME_KEYS)}, or choose another folder with PAS_HOME."
+        ) from None
 
 
 @lru_cache(maxsize=1)
@@ -132,11 +152,26 @@ def _current() -> Settings:
 
 def make_home(chosen: Settings) -> None:
     """Create the folders of the home and note once what it was made with."""
-    for folder in (chosen.home, chosen.lake_dir, chosen.raw_dir, chosen.home / "dagster"):
+    try:
+        _make_home(chosen)
+    except OSError as error:
+        raise PasError(
+            f"The home {chosen.home} cannot be made ({error.strerror}: {error.filename}). "
+            f"Choose another folder with PAS_HOME."
+        ) from None
+
+
+def _make_home(chosen: Settings) -> None:
+    for folder in (chosen.home, chosen.lake_dir, chosen.raw_dir, chosen.dagster_dir):
         folder.mkdir(parents=True, exist_ok=True)
+    instance = chosen.dagster_dir / INSTANCE_FILE
+    if not instance.exists():
+        instance.unlink(missing_ok=True)  # a link to a project that has moved
+        with suppress(FileExistsError):  # another process was quicker
+            instance.symlink_to(PROJECT / INSTANCE_FILE)
     path = chosen.home / HOME_FILE
     if not path.exists():
-        partial = path.with_suffix(".partial")
+        partial = path.with_name(f"{HOME_FILE}.{os.getpid()}.partial")
         partial.write_text(json.dumps({key: str(getattr(chosen, key)) for key in HOME_KEYS}, indent=1))
         os.replace(partial, path)  # noqa: PTH105  (atomic by definition)
 

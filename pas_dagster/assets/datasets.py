@@ -42,7 +42,8 @@ DATASETS = [
     Dataset(tables.SP500_INDEX, SESSIONS, quiet_days=False),
     Dataset(tables.POLITICIAN_TRADES, DAYS, quiet_days=True),
     Dataset(tables.FAMA_FRENCH_FACTORS, DAYS, quiet_days=True),
-    Dataset(tables.TREASURY_RATES, SESSIONS, quiet_days=False),
+    # The bond market rests on Columbus and Veterans Day, when the exchange is open.
+    Dataset(tables.TREASURY_RATES, SESSIONS, quiet_days=True),
 ]
 
 

@@ -29,7 +29,8 @@ def portfolio_returns(lake: Lake, last: date) -> pd.DataFrame:
     wide = daily.pivot(index="known_on", columns="strategy", values="net")
     equity = lake.read(TABLES["account_metrics_paper"], last=last, columns=["decision", "equity"])
     account = equity.set_index("decision")["equity"].pct_change()
-    return wide.assign(**{ACCOUNT: account}).rename_axis(index="known_on", columns="portfolio")
+    every_session = wide.index.union(account.index)  # the account may be older than its first sleeve
+    return wide.reindex(every_session).assign(**{ACCOUNT: account}).rename_axis(index="known_on", columns="portfolio")
 
 
 def benchmark_returns(lake: Lake, last: date) -> pd.Series:

@@ -99,7 +99,6 @@ class Product:
             owners=[OWNER],
             kinds=kinds,
             io_manager_key="lake",
-            backfill_policy=BackfillPolicy.single_run(),
             is_required=False,
         )
 
@@ -134,6 +133,7 @@ def step(
         partitions_def=partitions,
         check_specs=[spec for p in products for spec in p.check_specs],
         can_subset=True,
+        backfill_policy=BackfillPolicy.single_run(),  # here: Dagster passes over that of an AssetOut
         pool=pool or f"lake_{products[0].table.name}",
     )
 

@@ -82,20 +82,10 @@ def _next_layer(graph: Any, waiting: set[AssetKey]) -> Layer:
 def _closed(graph: Any, keys: set[AssetKey], waiting: set[AssetKey]) -> set[AssetKey]:
     ready = set(keys)
     while True:
-        blocked = {
-            key
-            for key in ready
-            if any(p in waiting and p not in ready for p in graph.get(key).parent_keys)
-            or any(sibling in waiting and sibling not in ready for sibling in _siblings(graph, key))
-        }
+        blocked = {key for key in ready if any(p in waiting and p not in ready for p in graph.get(key).parent_keys)}
         if not blocked:
             return ready
         ready -= blocked
-
-
-def _siblings(graph: Any, key: AssetKey) -> set[AssetKey]:
-    """Assets made by the same step, which run together or not at all."""
-    return set(graph.get(key).execution_set_asset_keys)
 
 
 def keys_between(partitions: TimeWindowPartitionsDefinition, first: date, last: date, now: datetime) -> list[str]:
@@ -156,5 +146,10 @@ def backfill(
         keys = keys_between(layer.partitions, first, last, now)
         if keys:
             on_layer(layer, len(keys))
-            done.append(run_layer(defs, instance, layer, keys, clock))
+            done += [run_layer(defs, instance, layer, portion, clock) for portion in _portions(keys)]
     return done
+
+
+def _portions(keys: Sequence[str]) -> list[Sequence[str]]:
+    """The newest partition of a long range runs apart: its checks are recorded and the UI gets its preview."""
+    return [keys] if len(keys) <= CHECKED else [keys[:-1], keys[-1:]]

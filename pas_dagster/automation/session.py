@@ -11,17 +11,14 @@ from dagster import DagsterInstance
 
 from pas_dagster import postgres, settings
 from pas_dagster.assets.resources import forget_connections
-from pas_dagster.settings import PROJECT, Settings
-
-DAGSTER_DIR = "PAS_DAGSTER_DIR"
+from pas_dagster.settings import Settings
 
 
 def environment(chosen: Settings, url: str) -> dict[str, str]:
     """Variables that Dagster's processes need; also what `pas db start` writes into `.env`."""
     return {
         postgres.URL_VARIABLE: url,
-        DAGSTER_DIR: str(chosen.home / "dagster"),
-        "DAGSTER_HOME": str(PROJECT),
+        "DAGSTER_HOME": str(chosen.dagster_dir),
         "PAS_HOME": str(chosen.home),
     }
 
@@ -34,7 +31,7 @@ def working(chosen: Settings) -> Generator[DagsterInstance]:
     warnings.simplefilter("ignore")  # beta notices of Dagster, once per asset; the versions are locked
     with postgres.running(chosen) as url:
         os.environ.update(environment(chosen, url))
-        with DagsterInstance.from_config(str(PROJECT)) as instance:
+        with DagsterInstance.from_config(str(chosen.dagster_dir)) as instance:
             try:
                 yield instance
             finally:

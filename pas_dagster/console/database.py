@@ -9,7 +9,7 @@ from pas_dagster.errors import PasError
 from pas_dagster.settings import PROJECT, Settings
 
 ENV_FILE = PROJECT / ".env"
-OWN = ("PAS_DATABASE_URL", "PAS_DAGSTER_DIR", "DAGSTER_HOME", "PAS_HOME")
+OWN = ("PAS_DATABASE_URL", "DAGSTER_HOME", "PAS_HOME")
 
 
 def start(chosen: Settings) -> None:

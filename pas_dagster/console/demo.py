@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from rich.console import Console
 
@@ -24,12 +24,9 @@ def run(chosen: Settings) -> None:
 
         now = datetime.now(UTC)
         today = newest(chosen)
-        with progress(len(backfill.layers(defs)) + 1) as (_, on_layer):
-            history = backfill.backfill(
-                defs, instance, chosen.start, today - timedelta(1), now, time.monotonic, on_layer=on_layer
-            )
-            present = backfill.backfill(defs, instance, today, today, now, time.monotonic, on_layer=on_layer)
-        console.print(summary([*history, *present]), style="dim")
+        with progress(len(backfill.layers(defs))) as (_, on_layer):
+            done = backfill.backfill(defs, instance, chosen.start, today, now, time.monotonic, on_layer=on_layer)
+        console.print(summary(done), style="dim")
         report(Workshop().lake, console, today)
     console.print(
         f"\n{time.monotonic() - started:.0f} s. Next: [bold]make up[/bold] opens the Dagster UI on this data;"

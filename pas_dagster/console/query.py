@@ -7,7 +7,8 @@ import duckdb
 from pas_dagster import postgres
 from pas_dagster.console.table import show
 from pas_dagster.errors import PasError
-from pas_dagster.lake.connection import connect
+from pas_dagster.lake import Lake
+from pas_dagster.lake.connection import connect, exists
 from pas_dagster.settings import Settings
 
 MAX_ROWS = 1000
@@ -16,7 +17,10 @@ MAX_ROWS = 1000
 def run(chosen: Settings, query: str, as_json: bool) -> None:
     if not chosen.home.exists():
         raise PasError(f"There is no data in {chosen.home} yet. Try: pas demo")
+    _require_reading(query)
     with postgres.running(chosen) as url:
+        if not exists(url):
+            Lake(url, chosen.lake_dir).close()  # every table is there from the beginning, empty
         connection = connect(url, chosen.lake_dir, read_only=True)
         try:
             # The tables are attached; nothing else of the machine is a query's business.
@@ -31,3 +35,16 @@ def run(chosen: Settings, query: str, as_json: bool) -> None:
         print(frame.to_json(orient="records", date_format="iso"))
     else:
         show(frame.head(MAX_ROWS), total=len(frame))
+
+
+def _require_reading(query: str) -> None:
+    """One query and nothing else. The read-only attachment alone lets COPY and CALL write beside the tables."""
+    try:
+        statements = duckdb.extract_statements(query)
+    except duckdb.Error as error:
+        raise PasError(f"The query failed: {str(error).strip()}") from None
+    if len(statements) != 1:
+        raise PasError(f"`pas sql` takes one query; {len(statements)} were given.")
+    kind = statements[0].type
+    if kind is not duckdb.StatementType.SELECT:
+        raise PasError(f"`pas sql` only reads; a statement of the kind {kind.name} is refused.")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import psycopg2
 
 from pas_dagster.errors import PasError
 from pas_dagster.postgres import CATALOGUE_SCHEMA, keywords
@@ -37,6 +40,29 @@ def connect(url: str, folder: Path, *, read_only: bool = False) -> duckdb.DuckDB
     connection.execute(f"use {LAKE}")
     connection.execute("set timezone = 'UTC'")
     return connection
+
+
+def exists(url: str) -> bool:
+    """Whether a lake has been made in this database."""
+    connection = psycopg2.connect(url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select to_regclass(%s) is not null", [f"{CATALOGUE_SCHEMA}.ducklake_snapshot"])
+            return cursor.fetchone() == (True,)
+    finally:
+        connection.close()
+
+
+@contextmanager
+def alone(url: str) -> Iterator[None]:
+    """Run the block while no other process is in such a block: DuckLake does not survive being made twice at once."""
+    connection = psycopg2.connect(url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select pg_advisory_lock(hashtext('pas.lake'))")
+        yield
+    finally:
+        connection.close()  # which gives the lock back
 
 
 def _load_extensions(connection: duckdb.DuckDBPyConnection) -> None:

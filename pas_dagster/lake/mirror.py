@@ -50,8 +50,12 @@ def copy(connection: duckdb.DuckDBPyConnection, table: Table, first: date, last:
     """Replace the partitions of the plain table by those of the lake, in one transaction."""
     target = f"{PLAIN}.{SCHEMA}.{table.name}"
     delete = f"delete from {SCHEMA}.{table.name} where {table.partition} between ''{first}'' and ''{last}''"
+    # Two copies of overlapping ranges would both insert what neither has seen of the other. The lock comes before the
+    # transaction's view of either database.
+    lock = f"lock table {SCHEMA}.{table.name} in share row exclusive mode"
     connection.begin()
     try:
+        connection.execute(f"call postgres_execute('{PLAIN}', '{lock}')")
         connection.execute(f"call postgres_execute('{PLAIN}', '{delete}')")
         connection.execute(
             f"insert into {target} select {', '.join(table.names)} from {LAKE}.{table.name} "

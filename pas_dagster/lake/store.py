@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pas_dagster.lake import mirror
-from pas_dagster.lake.connection import LAKE, connect
+from pas_dagster.lake.connection import LAKE, alone, connect
 from pas_dagster.schemas import TABLES, Table
 
 T = TypeVar("T")
@@ -49,8 +49,9 @@ class Lake:
         self._folder = folder
         self._lock = RLock()
         mirror.create(url)
-        self._connection = connect(url, folder)
-        self._create_tables()
+        with alone(url):
+            self._connection = connect(url, folder)
+            self._create_tables()
         mirror.repair(self._connection, url)
 
     def close(self) -> None:

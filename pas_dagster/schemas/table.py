@@ -130,7 +130,8 @@ class Table:
         except pandera.errors.SchemaErrors as errors:
             for case in errors.failure_cases.dropna(subset=["index"]).to_dict("records"):
                 reasons.setdefault(int(case["index"]), self._reason(case))
-        twice = rows.duplicated(list(self.key), keep="first")
+        sound = rows[~rows.index.isin(list(reasons))]  # a refused row takes no good one with it
+        twice = sound.duplicated(list(self.key), keep="first")
         for at in twice[twice].index:
             reasons.setdefault(int(at), f"duplicate key ({', '.join(self.key)})")
         bad = rows.index.isin(list(reasons))
@@ -142,6 +143,8 @@ class Table:
         column = self.column(str(case["column"]))
         if case["check"] == "not_nullable":
             return f"{column.name} is missing"
+        if case["check"] == "finite":
+            return f"{column.name} {case['failure_case']!r} must be finite"
         return f"{column.name} {case['failure_case']!r} {column.rule_text}"
 
     @cached_property
@@ -168,12 +171,19 @@ def _checks(column: Column, pa: Any) -> list[Any]:
 def _cast(values: pd.Series, kind: Kind) -> pd.Series:
     match kind:
         case Kind.DATE:
+            if pd.api.types.is_numeric_dtype(values) and values.notna().any():
+                raise ValueError("a number is not a day")  # it would count as nanoseconds since 1970
             return pd.to_datetime(values).dt.tz_localize(None).dt.normalize().astype("datetime64[us]")
         case Kind.INT:
-            return values.astype("int64")
+            whole = values.astype("int64")
+            if pd.api.types.is_float_dtype(values) and (whole != values).any():
+                raise ValueError(f"{values[whole != values].iloc[0]} is not a whole number")
+            return whole
         case Kind.FLOAT:
             return values.astype("float64")
         case Kind.BOOL:
+            if not values.isin([True, False]).all():
+                raise ValueError(f"{values[~values.isin([True, False])].iloc[0]!r} is neither true nor false")
             return values.astype("bool")
         case Kind.TEXT:
             return values.astype("str")
