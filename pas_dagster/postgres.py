@@ -116,17 +116,24 @@ def check(url: str) -> None:
     try:
         psycopg2.connect(url, connect_timeout=5).close()
     except psycopg2.OperationalError as error:
-        where = urlsplit(url)
+        try:
+            where = urlsplit(url)
+        except ValueError:
+            raise _not_an_address() from None
         reason = _without_password(str(error).strip().splitlines()[0], where.password)
         raise PasError(
             f"Postgres at {where.hostname or 'the local socket'} cannot be reached ({reason}). "
             f"Start it, mend {URL_VARIABLE}, or unset it to use the embedded one."
         ) from None
     except (psycopg2.Error, ValueError):  # their messages repeat the URL
-        raise PasError(
-            f"{URL_VARIABLE} is not the address of a Postgres server. "
-            f"Write it as postgresql://user:password@host/database, or unset it to use the embedded one."
-        ) from None
+        raise _not_an_address() from None
+
+
+def _not_an_address() -> PasError:
+    return PasError(
+        f"{URL_VARIABLE} is not the address of a Postgres server. "
+        f"Write it as postgresql://user:password@host/database, or unset it to use the embedded one."
+    )
 
 
 def _without_password(text: str, password: str | None) -> str:

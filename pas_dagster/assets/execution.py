@@ -7,6 +7,7 @@ goes through a broker.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from itertools import groupby
 from typing import Any
 
 import pandas as pd
@@ -52,17 +53,14 @@ def account_spec(chosen: Settings) -> AccountSpec:
 def sleeve_targets(rows: pd.DataFrame, sessions: Sequence[date]) -> dict[date, list[SleeveTarget]]:
     """The rows of `portfolios` as what the planner takes; a session in which nothing takes effect has none."""
     targets: dict[date, list[SleeveTarget]] = {day: [] for day in sessions}
-    for _, own in rows.groupby(["decision", "sleeve"], sort=True):
-        held = own[own["symbol"] != CASH]
-        first = own.iloc[0]
-        target = SleeveTarget(
-            sleeve=first["sleeve"],
-            share=float(first["sleeve_share"]),
-            weights=dict(zip(held["symbol"], held["sleeve_weight"], strict=True)),
-            rebalance=bool(first["rebalance"]),
-            resize=bool(first["resize"]),
-        )
-        targets[first["decision"].date()].append(target)
+    ordered = rows.sort_values(["decision", "sleeve"], kind="stable")
+    days = ordered["decision"].to_numpy().astype("datetime64[D]").tolist()
+    names = ("sleeve", "sleeve_share", "rebalance", "resize", "symbol", "sleeve_weight")
+    # Plain lists: a data frame for each of ten thousand sleeves would take longer than trading them.
+    lines = zip(days, *(ordered[name].tolist() for name in names), strict=True)
+    for (day, sleeve, share, rebalance, resize), own in groupby(lines, key=lambda line: line[:5]):
+        weights = {symbol: weight for *_, symbol, weight in own if symbol != CASH}
+        targets[day].append(SleeveTarget(sleeve, share, weights, rebalance=rebalance, resize=resize))
     return targets
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 
 from pas_dagster import calendar
@@ -31,7 +32,8 @@ class LakeMarket:
         self._symbols = list(symbols)
         actions = self._lake.read(TABLES["corporate_actions"], last=last)
         self._actions = _by_session(actions)
-        self._renamed = actions[actions["kind"].isin(["split", "symbol_change"])]
+        self._renamed = _renamed(actions)
+        self._trail: tuple[dict[str, float], dict[str, date], date | None] = ({}, {}, None)
         self._present = _sandbox_closes(workshop, last)
         self._year = lru_cache(maxsize=3)(self._load_year)
 
@@ -45,13 +47,8 @@ class LakeMarket:
 
     def reference(self, decision: date) -> Closes:
         """The last close before the decision, on its split basis and under its symbols, as far as was known."""
-        prices: dict[str, float] = {}
-        dated: dict[str, date] = {}
-        recent = calendar.session_array(calendar.FIRST, decision - timedelta(1))[-STALE_SESSIONS:]
-        for day in recent.astype(object).tolist():
-            closes = self.closes(day)
-            prices.update(closes)
-            dated.update(dict.fromkeys(closes, day))
+        found, days = self._latest(decision)
+        prices, dated = dict(found), dict(days)
         for symbol, kind, effective, value, heir in self._changes_known(decision):
             if symbol not in prices or dated[symbol] >= effective:
                 continue
@@ -61,12 +58,29 @@ class LakeMarket:
                 prices[heir], dated[heir] = prices.pop(symbol), dated.pop(symbol)
         return prices
 
+    def _latest(self, decision: date) -> tuple[Mapping[str, float], Mapping[str, date]]:
+        """The last close before the decision and its day by symbol, none older than a few sessions.
+
+        Decisions come in order, so what was found for the session before is brought up to date.
+        """
+        sessions = calendar.session_array(calendar.FIRST, decision - timedelta(1))
+        recent = sessions[-STALE_SESSIONS:].astype(object).tolist()
+        prices, dated, end = self._trail
+        missing = recent[-1:]
+        if end != recent[-2]:
+            prices, dated, missing = {}, {}, recent
+        for day in missing:
+            closes = self.closes(day)
+            prices.update(closes)
+            dated.update(dict.fromkeys(closes, day))
+        for stale in [symbol for symbol, day in dated.items() if day < recent[0]]:
+            del prices[stale], dated[stale]
+        self._trail = (prices, dated, recent[-1])
+        return prices, dated
+
     def _changes_known(self, decision: date) -> list[tuple[str, str, date, float, str]]:
-        cut = pd.Timestamp(decision)
-        effective = self._renamed["event_date"].between(cut - pd.Timedelta(days=3 * STALE_SESSIONS), cut)
-        known = self._renamed[effective & (self._renamed["known_on"] < cut)].sort_values("event_date")
-        days = [day.date() for day in known["event_date"]]
-        return list(zip(known["symbol"], known["kind"], days, known["value"], known["new_symbol"], strict=True))
+        since = decision - timedelta(3 * STALE_SESSIONS)
+        return [line for known, *line in self._renamed if known < decision and since <= line[2] <= decision]
 
     def _load_year(self, year: int) -> dict[date, Closes]:
         first, last = date(year, 1, 1), min(date(year, 12, 31), self._last)
@@ -76,9 +90,12 @@ class LakeMarket:
         )
         own = self._present[self._present["known_on"].between(pd.Timestamp(first), pd.Timestamp(last))]
         rows = pd.concat([rows, own], ignore_index=True) if len(own) else rows
+        days, begins = np.unique(rows["known_on"].to_numpy().astype("datetime64[D]"), return_index=True)
+        ends = [*begins.tolist(), len(rows)][1:]
+        symbols, closes = rows["symbol"].tolist(), rows["close"].tolist()
         return {
-            bars["known_on"].iloc[0].date(): dict(zip(bars["symbol"], bars["close"], strict=True))
-            for _, bars in rows.groupby("known_on", sort=True)
+            day: dict(zip(symbols[begin:end], closes[begin:end], strict=True))
+            for day, begin, end in zip(days.tolist(), begins.tolist(), ends, strict=True)
         }
 
 
@@ -93,6 +110,14 @@ def _sandbox_closes(workshop: Workshop, last: date) -> pd.DataFrame:
         return none
     provider = SandboxProvider(chosen.seed, chosen.start, last)
     return provider.rows(TABLES["prices"], known + timedelta(1), last)[COLUMNS]
+
+
+def _renamed(actions: pd.DataFrame) -> list[tuple[date, str, str, date, float, str]]:
+    """Known on, symbol, kind, effective on, value, new symbol: what gives a price another basis or name, by effect."""
+    rows = actions[actions["kind"].isin(["split", "symbol_change"])].sort_values("event_date", kind="stable")
+    known, effective = (rows[name].to_numpy().astype("datetime64[D]").tolist() for name in ("known_on", "event_date"))
+    symbol, kind, value, heir = (rows[name].tolist() for name in ("symbol", "kind", "value", "new_symbol"))
+    return list(zip(known, symbol, kind, effective, value, heir, strict=True))
 
 
 def _by_session(actions: pd.DataFrame) -> dict[date, list[CorporateAction]]:

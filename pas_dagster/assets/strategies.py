@@ -98,7 +98,8 @@ def strategy_asset(strategy: Strategy) -> AssetsDefinition:
     """The asset of one strategy's weights."""
     description = f"{strategy.title}.\n\n{strategy.rule}"
     product = wiring.Product(strategy.name, WEIGHTS, description, CHECKS, scope={"strategy": strategy.name})
-    deps = [AssetDep(name, partition_mapping=LAST_PERIOD) for name in strategy.reads]
+    read = dict.fromkeys([*strategy.reads, "corporate_actions"])  # symbol changes, whatever the strategy declares
+    deps = [AssetDep(name, partition_mapping=LAST_PERIOD) for name in read]
 
     @wiring.step(strategy.name, [product], GROUP, BY_CADENCE[strategy.cadence], deps)
     def _asset(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:

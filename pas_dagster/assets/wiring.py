@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -41,7 +42,11 @@ OWNER = "team:portfolio"
 TABLE = "pas/table"
 SCOPE = "pas/scope"
 PREVIEW_ROWS = 20
+PREVIEW_WIDTH = 60  # characters of a cell
 PREVIEW_KEYS = 31  # a longer range repeats its metadata on every partition, so it carries numbers only
+
+
+_MARKUP = re.compile(r"[\\`*_~|<>&\[\]]")
 
 
 @dataclass(frozen=True)
@@ -217,7 +222,9 @@ def _cell(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, pd.Timestamp):
         return f"{value:%Y-%m-%d}"
-    return str(value).replace("|", "\\|")
+    text = " ".join(str(value).split())
+    shown = text if len(text) <= PREVIEW_WIDTH else f"{text[: PREVIEW_WIDTH - 1]}…"
+    return _MARKUP.sub(r"\\\g<0>", shown)  # what others have written is shown, never interpreted
 
 
 class LakeIOManager(IOManager):

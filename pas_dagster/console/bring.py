@@ -60,8 +60,10 @@ def run(
                 done = backfill.backfill(
                     defs, instance, part.first, part.through, now, time.monotonic, only=[name], on_layer=on_layer
                 )
-                for one in done:
-                    console.print(f"{name}: {one.count:,} partitions, {one.first} to {one.last}", highlight=False)
+                if done:
+                    count = sum(one.count for one in done)
+                    days = f"{min(one.first for one in done)} to {max(one.last for one in done)}"
+                    console.print(f"{name}: {count:,} partitions, {days}", highlight=False)
 
 
 def _say(console: Console, parsed: Parsed) -> None:

@@ -46,5 +46,5 @@ def _require_reading(query: str) -> None:
     if len(statements) != 1:
         raise PasError(f"`pas sql` takes one query; {len(statements)} were given.")
     kind = statements[0].type
-    if kind is not duckdb.StatementType.SELECT:
+    if kind != duckdb.StatementType.SELECT:
         raise PasError(f"`pas sql` only reads; a statement of the kind {kind.name} is refused.")

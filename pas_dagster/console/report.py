@@ -16,6 +16,7 @@ from pas_dagster.strategies.contract import CASH
 
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = 8
+WEEKS = 6
 
 
 def report(lake: Lake, console: Console, decision: date) -> None:
@@ -63,14 +64,22 @@ def _weights(lake: Lake, console: Console) -> None:
 def _allocation(lake: Lake, console: Console) -> None:
     rows = lake.query(
         """
-        select decision, sleeve, round(100 * weight, 2) as "share %", round(100 * previous, 2) as "before %"
-        from lake.allocation where decision = (select max(decision) from lake.allocation) order by weight desc, sleeve
-        """
+        with weeks as (select distinct decision from lake.allocation order by decision desc limit ?)
+        select sleeve, decision, round(100 * weight, 1) as share from lake.allocation join weeks using (decision)
+        """,
+        [WEEKS],
     )
-    show(rows, title="\nAllocation: share of the account", console=console)
+    table = rows.pivot(index="sleeve", columns="decision", values="share")
+    if not table.empty:
+        table = table.sort_values(table.columns[-1], ascending=False, kind="stable")
+        year = f"{table.columns[-1]:%Y}"
+        table.columns = [f"{week:%m-%d}" for week in table.columns]
+        show(
+            table.reset_index(), title=f"\nAllocation: share of the account by week to {year}, percent", console=console
+        )
     note = lake.query("select note from lake.alloc_log where step = 'status' order by decision desc limit 1")
     if len(note):
-        console.print(f"{note['note'].iloc[0]}", style="dim")
+        console.print(f"outcome: {note['note'].iloc[0]}", style="dim")
 
 
 def _orders(lake: Lake, console: Console, decision: date) -> None:

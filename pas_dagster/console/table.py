@@ -13,13 +13,16 @@ def show(
     frame: pd.DataFrame, *, title: str | None = None, total: int | None = None, console: Console | None = None
 ) -> None:
     """Print a frame; numbers to the right, days without their midnight."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
-    for name in frame.columns:
+    out = console or Console()
+    if title:
+        out.print(title, style="bold", highlight=False)
+    table = Table(header_style="dim", box=None, pad_edge=False)
+    for at, name in enumerate(frame.columns):
         numeric = pd.api.types.is_numeric_dtype(frame[name])
-        table.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
+        # The first column names the row: it stays whole, the others fold.
+        table.add_column(str(name), justify="right" if numeric else "left", overflow="fold", no_wrap=at == 0)
     for row in frame.itertuples(index=False):
         table.add_row(*(cell(value) for value in row))
-    out = console or Console()
     out.print(table)
     if total is not None and total > len(frame):
         out.print(f"… {total - len(frame):,} more rows", style="dim")

@@ -9,8 +9,8 @@ def page() -> str:
     """All tables as Markdown."""
     parts = [
         "# Tables",
-        "Made by `python -m pas_dagster.schemas.docs`; do not edit. `pas sql` sees every table under its plain name, psql in "
-        "schema `pas`. A table's partition is the day by which it is replaced as a whole.",
+        "Made by `python -m pas_dagster.schemas.docs`; do not edit. `pas sql` sees every table under its plain name, "
+        "psql in schema `pas`. A table's partition is the day by which it is replaced as a whole.",
         "## Facts",
         *(_section(table) for table in DATASETS),
         "## Decisions and results",

@@ -176,8 +176,10 @@ def _cast(values: pd.Series, kind: Kind) -> pd.Series:
             return pd.to_datetime(values).dt.tz_localize(None).dt.normalize().astype("datetime64[us]")
         case Kind.INT:
             whole = values.astype("int64")
-            if pd.api.types.is_float_dtype(values) and (whole != values).any():
-                raise ValueError(f"{values[whole != values].iloc[0]} is not a whole number")
+            if values.dtype == object or pd.api.types.is_float_dtype(values):
+                broken = values[whole != values.astype("float64")]
+                if len(broken):
+                    raise ValueError(f"{broken.iloc[0]} is not a whole number")
             return whole
         case Kind.FLOAT:
             return values.astype("float64")

@@ -18,6 +18,7 @@ class Options:
     kind: str | None = None  # prices: `stock` or `etf`; also states since when they are listed
     tenor: str | None = None  # treasury_rates: what the one column of values is, such as 3m
     index_name: str | None = None  # universe: name of the list, when the layout's own is not wanted
+    part: str | None = None  # universe flags: only securities of this price file, by the column `file`
     known_on: date | None = None  # universe snapshot: the day it was taken
     through: date | None = None  # last day about which the file tells everything
     adjusted: bool = False  # prices: the closes are adjusted for splits and dividends

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pas_dagster import calendar
+from pas_dagster.errors import PasError
 from pas_dagster.schemas import normalise_symbols
 from pas_dagster.sources.layouts.shape import Context, Layout, Shaped, days
 from pas_dagster.sources.readers import read_table
@@ -81,7 +82,17 @@ def snapshot(frame: pd.DataFrame, context: Context) -> Shaped:
 
 
 def flags(frame: pd.DataFrame, context: Context) -> Shaped:
-    """`universe_flags.csv`: the securities of price files with their first and last bar; recycled symbols left out."""
+    """`universe_flags.csv`: the securities of price files with their first and last bar; recycled symbols left out.
+
+    With the option `part` only those of one price file: a stock that is listed but has no bar would be chosen in vain.
+    """
+    everything = len(frame)
+    if context.options.part is not None:
+        parts = frame["file"].astype("str")
+        frame = frame[(parts == context.options.part).to_numpy()]
+        if frame.empty:
+            known = ", ".join(sorted(parts.dropna().unique()))
+            raise PasError(f"{context.file} has no part {context.options.part!r}. It has: {known}.")
     symbols = normalise_symbols(frame["ticker"])
     reused = _true(frame["possible_ticker_reuse"]) | symbols.isin(context.options.exclude)
     found = pd.DataFrame({"symbol": symbols, "name": symbols, "sector": frame["gics_sector"]}, index=frame.index)
@@ -89,7 +100,8 @@ def flags(frame: pd.DataFrame, context: Context) -> Shaped:
     kind = frame["file"].str.contains("etf", case=False, na=False).map({True: "etf", False: "stock"})
     rows = memberships(found, "stock", context.options.index_name or "listed", found["max"].max())
     rows = rows.assign(kind=kind.reindex(rows.index))
-    return Shaped(rows, left_out={"recycled or excluded symbols": int(reused.sum())})
+    left_out = {"recycled or excluded symbols": int(reused.sum()), "other price files": everything - len(frame)}
+    return Shaped(rows, left_out=left_out)
 
 
 def _true(values: pd.Series) -> pd.Series:

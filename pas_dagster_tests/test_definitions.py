@@ -1,0 +1,169 @@
+"""The front door: what is defined, how it hangs together, and what importing it does not do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import AssetKey, BackfillPolicy
+from dagster._serdes import serialize_value
+
+from pas_dagster import partitions
+from pas_dagster.definitions import defs
+from pas_dagster.schemas import TABLES
+from pas_dagster.settings import PROJECT
+from pas_dagster_tests.automation.project import clean_environment
+
+CONGRESS = ["corporate_actions", "politician_trades", "universe"]
+STRATEGIES = [
+    *("congress_aggregate", "follow_capito", "follow_meuser", "follow_pelosi"),
+    *("leveraged_sector_momentum", "sector_risk_parity", "volatility_scaled_momentum"),
+]
+# asset -> (group, partition set, what it depends on)
+GRAPH = {
+    "corporate_actions": ("datasets", "DAYS", []),
+    "fama_french_factors": ("datasets", "DAYS", []),
+    "politician_trades": ("datasets", "DAYS", []),
+    "universe": ("datasets", "DAYS", []),
+    "prices": ("datasets", "SESSIONS", []),
+    "sp500_index": ("datasets", "SESSIONS", []),
+    "treasury_rates": ("datasets", "SESSIONS", []),
+    "congress_aggregate": ("strategies", "WEEKLY_MON", CONGRESS),
+    "follow_capito": ("strategies", "MONTHLY_FIRST_MON", CONGRESS),
+    "follow_meuser": ("strategies", "MONTHLY_FIRST_MON", CONGRESS),
+    "follow_pelosi": ("strategies", "MONTHLY_FIRST_MON", CONGRESS),
+    "leveraged_sector_momentum": ("strategies", "WEEKLY_FRI", ["corporate_actions", "prices"]),
+    "sector_risk_parity": ("strategies", "WEEKLY_FRI", ["corporate_actions", "prices"]),
+    "volatility_scaled_momentum": ("strategies", "WEEKLY_FRI", ["corporate_actions", "prices", "universe"]),
+    "strategy_returns": ("strategies", "SESSIONS", ["corporate_actions", "prices", *STRATEGIES]),
+    "allocation": ("allocation", "WEEKLY_DECISION", ["strategy_returns"]),
+    "alloc_log": ("allocation", "WEEKLY_DECISION", ["strategy_returns"]),
+    "target_portfolio": ("allocation", "SESSION_DECISION", ["allocation", *STRATEGIES]),
+    "order_batch": ("execution", "SESSION_DECISION", ["corporate_actions", "prices", "target_portfolio"]),
+    "fills": ("execution", "SESSION_DECISION", ["order_batch"]),
+    "account_metrics": ("execution", "SESSION_DECISION", ["fills"]),
+    "metrics": ("reports", "SESSIONS", ["account_metrics", "sp500_index", "strategy_returns"]),
+    "weight_history": ("reports", "SESSIONS", ["target_portfolio"]),
+}
+SECRET = "hunter2-not-to-be-seen"
+
+graph = defs.resolve_asset_graph()
+every_asset = pytest.mark.parametrize("name", sorted(GRAPH))
+
+
+def node(name: str) -> Any:
+    return graph.get(AssetKey(name))
+
+
+def set_name(definition: object) -> str:
+    (name,) = (name for name, value in vars(partitions).items() if name.isupper() and value == definition)
+    return name
+
+
+def test_the_asset_graph_is_the_one_written_down_here():
+    found = {
+        key.to_user_string(): (
+            graph.get(key).group_name,
+            set_name(graph.get(key).partitions_def),
+            sorted(parent.to_user_string() for parent in graph.get(key).parent_keys),
+        )
+        for key in graph.get_all_asset_keys()
+    }
+    assert found == {name: (group, days, sorted(deps)) for name, (group, days, deps) in GRAPH.items()}
+
+
+@every_asset
+class TestEveryAsset:
+    def test_says_what_it_is_and_whose(self, name: str):
+        assert len(node(name).description) > 20
+        assert node(name).owners == ["team:portfolio"]
+        assert "python" in node(name).kinds
+        assert len(node(name).kinds) > 1
+
+    def test_shows_the_columns_of_its_table(self, name: str):
+        metadata = node(name).metadata
+        table = TABLES[metadata["pas/table"]]
+        columns = metadata["dagster/column_schema"].columns
+        assert [column.name for column in columns] == table.names
+        assert all(column.description and column.type for column in columns)
+
+    def test_has_blocking_checks(self, name: str):
+        checks = {key.name: graph.get(key) for key in node(name).check_keys}
+        assert "rows_are_valid" in checks or name == "alloc_log"
+        assert checks
+        assert all(check.blocking and check.description for check in checks.values())
+
+    def test_computes_a_range_in_one_run(self, name: str):
+        assert node(name).backfill_policy == BackfillPolicy.single_run()
+
+    def test_has_one_writer_at_a_time(self, name: str):
+        assert len(node(name).pools) == 1
+
+
+def test_assets_that_fill_one_table_keep_to_their_own_rows():
+    scopes = [node(name).metadata.get("pas/scope") for name in STRATEGIES]
+    assert scopes == [{"strategy": name} for name in STRATEGIES]
+    tables = [node(name).metadata["pas/table"] for name in GRAPH if name not in STRATEGIES]
+    assert len(set(tables)) == len(tables)
+
+
+PROBE = """
+import json, socket, sys, time
+def refuse(self, address):
+    raise AssertionError(f"a connection to {address}")
+socket.socket.connect = refuse
+import psycopg2, duckdb
+def forbid(*a, **k):
+    raise AssertionError("the database is opened")
+psycopg2.connect = duckdb.connect = forbid
+from pas_dagster.definitions import defs
+repository = defs.get_repository_def()
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._serdes import serialize_value
+from pas_dagster.assets.resources import Workshop
+print(json.dumps({
+    "text": serialize_value(RepositorySnap.from_def(repository)),
+    "shown": repr(defs) + repr(defs.resources) + repr(Workshop()) + str(Workshop()),
+    "config": repr(Workshop()._convert_to_config_dictionary()),
+}))
+"""
+
+
+def test_importing_opens_nothing_reads_no_data_and_writes_nothing(tmp_path: Path):
+    home = tmp_path / "home"
+    shown = _probe(home)
+    assert not home.exists()
+    assert SECRET not in shown["text"]  # what the code server sends to the daemon and the UI
+    assert SECRET not in shown["shown"]
+    assert SECRET not in shown["config"]
+
+
+def _probe(home: Path) -> dict[str, str]:
+    url = f"postgresql://pas:{SECRET}@127.0.0.1:1/pas"
+    environment = clean_environment(PAS_HOME=str(home), PAS_DATABASE_URL=url)
+    command = [sys.executable, "-c", PROBE]
+    result = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return json.loads(result.stdout)
+
+
+def test_importing_takes_less_than_three_seconds(tmp_path: Path):
+    command = [sys.executable, "-c", "import time; t = time.process_time(); import pas_dagster.definitions; "
+               "print(time.process_time() - t)"]  # fmt: skip
+    environment = clean_environment(PAS_HOME=str(tmp_path / "home"))
+    started = time.monotonic()
+    result = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=True)
+    assert float(result.stdout) < 3  # of the processor: other tests run beside this one
+    assert time.monotonic() - started < 12
+
+
+def test_run_configuration_of_every_job_carries_no_database_address():
+    for job in defs.get_repository_def().get_all_jobs():
+        text = serialize_value(job.get_job_snapshot())
+        assert "postgresql://" not in text
+        assert "PAS_DATABASE_URL" not in text
