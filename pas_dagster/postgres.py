@@ -137,16 +137,18 @@ def _not_an_address() -> PasError:
 
 
 def _without_password(text: str, password: str | None) -> str:
-    for secret in {password, unquote(password or "")} - {None, ""}:
+    for secret in {password, unquote(password)} if password else ():
         text = text.replace(secret, "***")
     return text
 
 
 def keywords(url: str) -> str:
-    """The URL as a libpq keyword string, which DuckDB's Postgres extension reads.
+    """The URL as a libpq keyword string, which DuckDB's Postgres extension reads, without the password.
+
+    DuckDB shows the string in errors and in `duckdb_databases()`; libpq takes the password from PGPASSWORD.
 
     >>> keywords("postgresql://u:p@host:5432/db")
-    'host=host port=5432 user=u password=p dbname=db'
+    'host=host port=5432 user=u dbname=db'
     >>> keywords("postgresql://postgres@/pas?host=/tmp/run")
     'host=/tmp/run user=postgres dbname=pas'
     """
@@ -156,11 +158,19 @@ def keywords(url: str) -> str:
         "host": query.get("host", [parts.hostname])[0],
         "port": parts.port or query.get("port", [None])[0],
         "user": unquote(parts.username) if parts.username else None,
-        "password": unquote(parts.password) if parts.password else None,
         "dbname": unquote(parts.path.lstrip("/")) or None,
     }
-    found |= {name: values[0] for name, values in query.items() if name not in found}  # such as sslmode
+    # What else libpq knows, such as sslmode; a password may stand there too.
+    found |= {name: values[0] for name, values in query.items() if name not in found and name != "password"}
     return " ".join(f"{key}={_quoted(str(value))}" for key, value in found.items() if value)
+
+
+def give_password(url: str) -> None:
+    """Put the URL's password where libpq looks for it in this process, so that no connection string needs it."""
+    parts = urlsplit(url)
+    password = unquote(parts.password) if parts.password else parse_qs(parts.query).get("password", [None])[0]
+    if password:
+        os.environ["PGPASSWORD"] = password
 
 
 def _quoted(value: str) -> str:

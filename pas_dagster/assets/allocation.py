@@ -12,6 +12,7 @@ from pas_dagster.allocation.allocation import Allocation, allocate
 from pas_dagster.allocation.policy import Policy
 from pas_dagster.analytics.backtest import weekly
 from pas_dagster.assets import wiring
+from pas_dagster.assets.history import symbol_changes
 from pas_dagster.assets.resources import Workshop
 from pas_dagster.assets.strategies import RETURNS, STRATEGIES, WEIGHTS
 from pas_dagster.lake import Lake
@@ -36,13 +37,13 @@ def policy(chosen: Settings) -> Policy:
     )
 
 
-def weekly_before(returns: pd.DataFrame, decision: date) -> pd.DataFrame:
-    """Whole weeks that ended before the decision: weeks x sleeves.
+def weeks_before(returns: pd.DataFrame, decision: date, weeks: int) -> pd.DataFrame:
+    """Exactly the whole weeks that ended before the decision: weeks x sleeves; one that is not known is NaN.
 
-    The one cut of the allocation: a range run holds later weeks too.
+    The one cut of the allocation: a range run holds later weeks too, and a gap must not let older weeks move up.
     """
     monday = pd.Timestamp(decision - timedelta(decision.weekday()))
-    return returns[returns.index < monday]
+    return returns.reindex(pd.date_range(end=monday - pd.Timedelta(days=7), periods=weeks, freq="7D"))
 
 
 def previous_shares(lake: Lake, before: date) -> dict[str, float]:
@@ -110,7 +111,7 @@ def allocation(context: AssetExecutionContext, workshop: Workshop) -> Iterator[A
     rows: list[dict[str, Any]] = []
     log: list[dict[str, Any]] = []
     for decision in decisions:
-        answer = allocate(weekly_before(returns, decision), shares, rules)
+        answer = allocate(weeks_before(returns, decision, rules.window_weeks), shares, rules)
         rows += allocation_rows(decision, answer, shares)
         log += log_rows(decision, answer)
         shares = dict(answer.weights)
@@ -122,29 +123,74 @@ def allocation(context: AssetExecutionContext, workshop: Workshop) -> Iterator[A
 
 
 def _weekly_returns(lake: Lake, decisions: Sequence[date], weeks: int) -> pd.DataFrame:
+    """Weekly net returns of the sleeves, from before the first decision's window to the last decision."""
     first = decisions[0] - timedelta(7 * (weeks + 2))
-    daily = lake.read(RETURNS, first=first, last=decisions[-1] - timedelta(1), columns=["known_on", "strategy", "net"])
-    wide = daily.pivot(index="known_on", columns="strategy", values="net")
-    return weekly(wide.reindex(columns=list(STRATEGIES)))
+    last = decisions[-1] - timedelta(1)
+    daily = lake.read(RETURNS, first=first, last=last, columns=["known_on", "strategy", "net"])
+    wide = daily.pivot(index="known_on", columns="strategy", values="net").reindex(columns=list(STRATEGIES))
+    begun = lake.query("select strategy, min(known_on) as day from lake.strategy_returns group by strategy")
+    return whole_weeks(wide, dict(zip(begun["strategy"], begun["day"], strict=True)))
 
 
-def target_rows(decisions: Sequence[date], shares: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
+def whole_weeks(daily: pd.DataFrame, begun: Mapping[str, pd.Timestamp]) -> pd.DataFrame:
+    """Weekly returns where every session of the week is known; NaN elsewhere, and for a sleeve's first week.
+
+    `daily` is sessions x sleeves, `begun` the first session of each sleeve's returns: in its first week it was not
+    invested from the start.
+    """
+    if daily.empty:
+        return weekly(daily)
+    sessions = calendar.session_array(daily.index[0].date(), daily.index[-1].date()).astype("datetime64[us]")
+    index = pd.DatetimeIndex(sessions)
+    every = daily.reindex(index)
+    mondays = index - pd.to_timedelta(index.dayofweek, unit="D")
+    result = weekly(every)
+    known = every.notna().groupby(mondays).all().reindex(result.index, fill_value=False)
+    after = pd.DataFrame(
+        {name: result.index > begun.get(name, pd.Timestamp.max) for name in result}, index=result.index
+    )
+    return result.where(known & after)
+
+
+def target_rows(
+    decisions: Sequence[date], shares: pd.DataFrame, weights: pd.DataFrame, changes: pd.DataFrame
+) -> pd.DataFrame:
     """Target portfolio of each decision from the latest shares and the latest weights at or before it.
 
-    `shares` has the columns of `allocation`, `weights` those of `strategy_weights`. This is the one as-of cut for
-    a range run, which is handed the union of everything that any of its decisions may see.
+    `shares` has the columns of `allocation`, `weights` those of `strategy_weights`, `changes` are symbol changes. This
+    is the one as-of cut for a range run, which is handed the union of everything that any of its decisions may see.
+    A sleeve that has a share but no strategy any more is sold: its target is cash.
     """
     days = pd.DataFrame({"decision": pd.DatetimeIndex(decisions).astype("datetime64[us]")})
-    parts = [_sleeve_targets(days, name, shares, own) for name, own in weights.groupby("strategy", sort=True)]
+    own = {str(name): rows for name, rows in weights.groupby("strategy")}
+    names = sorted({*own, *shares["sleeve"].tolist()} - {CASH})
+    parts = [_sleeve_targets(days, name, shares, own.get(name, _sold(shares, name))) for name in names]
     if not parts:
         return PORTFOLIOS.empty()
     rows = pd.concat(parts, ignore_index=True)
     rows["resize"] = _takes_effect(rows["allocation_from"], rows["decision"])
     rows["rebalance"] = _takes_effect(rows["weights_from"], rows["decision"]) & (rows["status"] == "decided")
+    rows["symbol"] = _called_today(rows, changes)
     return PORTFOLIOS.conform(rows.assign(weight=rows["sleeve_weight"] * rows["sleeve_share"]))
 
 
-def _sleeve_targets(days: pd.DataFrame, name: Any, shares: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
+def _sold(shares: pd.DataFrame, name: str) -> pd.DataFrame:
+    """All cash, decided with every allocation."""
+    dates = shares.loc[shares["sleeve"] == name, "decision"]
+    return pd.DataFrame({"decision": dates, "symbol": CASH, "weight": 1.0, "status": "decided"})
+
+
+def _called_today(rows: pd.DataFrame, changes: pd.DataFrame) -> pd.Series:
+    """The symbols of the weights as they are called on the decision's day."""
+    symbols = rows["symbol"].copy()
+    ordered = changes.sort_values("event_date")
+    for old, new, day in zip(ordered["symbol"], ordered["new_symbol"], ordered["event_date"], strict=True):
+        renamed = (symbols == old) & (rows["weights_from"] <= day) & (day <= rows["decision"])
+        symbols = symbols.mask(renamed, new)
+    return symbols
+
+
+def _sleeve_targets(days: pd.DataFrame, name: str, shares: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
     own = shares.loc[shares["sleeve"] == name, ["decision", "weight"]].rename(columns={"weight": "sleeve_share"})
     own = own.assign(allocation_from=own["decision"]).sort_values("decision")
     sets = weights[["decision"]].drop_duplicates().sort_values("decision").assign(weights_from=lambda f: f["decision"])
@@ -199,7 +245,8 @@ def target_portfolio(context: AssetExecutionContext, workshop: Workshop) -> Iter
     decisions = wiring.keys(context)
     shares = latest_through(workshop.lake, ALLOCATION, "sleeve", decisions)
     weights = latest_through(workshop.lake, WEIGHTS, "strategy", decisions)
-    rows = target_rows(decisions, shares, weights[weights["strategy"].isin(list(STRATEGIES))])
+    changes = symbol_changes(workshop.lake, decisions[-1])
+    rows = target_rows(decisions, shares, weights[weights["strategy"].isin(list(STRATEGIES))], changes)
     metadata = {"read from snapshot": workshop.lake.snapshot(), **_used(rows)}
     yield from wiring.publish(context, TARGET, rows, metadata)
 

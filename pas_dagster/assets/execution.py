@@ -1,8 +1,7 @@
 """Execution: the order batch of a session, its fills, and the account after them.
 
-The three belong to one step, because the next batch starts from the account that the last one left. Past
-sessions are replayed through the same planning, netting and journal as the present one; only the present one
-goes through a broker.
+The three belong to one step, because the next batch starts from the account that the last one left. The ledger leads
+and the tables follow it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,18 +10,19 @@ from itertools import groupby
 from typing import Any
 
 import pandas as pd
-from dagster import AssetDep, AssetExecutionContext, TimeWindowPartitionMapping
+from dagster import AssetDep, AssetExecutionContext, AssetMaterialization, Failure, TimeWindowPartitionMapping
 
 from pas_dagster import calendar
 from pas_dagster.assets import wiring
 from pas_dagster.assets.market import LakeMarket
-from pas_dagster.assets.resources import Workshop, now
-from pas_dagster.execution.brokers.postgres_store import connect
-from pas_dagster.execution.executor import run_batch
-from pas_dagster.execution.outcome import Outcome
+from pas_dagster.assets.resources import Workshop
+from pas_dagster.execution.outcome import Outcome, load
 from pas_dagster.execution.replay import replay
 from pas_dagster.execution.targets import SleeveTarget
+from pas_dagster.lake import Lake
+from pas_dagster.ledger import batches, frames
 from pas_dagster.ledger.accounts import AccountSpec
+from pas_dagster.ledger.store import Ledger
 from pas_dagster.partitions import LAST_PERIOD, SESSION_DECISION
 from pas_dagster.schemas import TABLES
 from pas_dagster.settings import Settings
@@ -113,62 +113,81 @@ PRODUCTS = [
 )
 def execution(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
     decisions = wiring.keys(context)
-    outcomes = _trade(workshop, decisions)
-    for outcome in outcomes:
-        if outcome.restated_from is not None:
-            context.log.warning(
-                f"Inputs of {outcome.restated_from} changed: generation {outcome.generation} restates the account"
-            )
-            _restate_later(workshop, outcome, decisions)
-    metadata = {"read from snapshot": workshop.lake.snapshot(), "generation": outcomes[-1].generation}
+    spec = account_spec(workshop.settings)
+    portfolios = workshop.lake.read(PORTFOLIOS, where="rebalance or resize")
+    _require_targets(workshop.lake, decisions)
+    outcome = _trade(workshop, spec, portfolios, decisions)
+    if outcome.restated_from is not None:
+        context.log.warning(
+            f"Inputs of {outcome.restated_from} changed: generation {outcome.generation} is computed anew"
+        )
+    _catch_up(context, workshop, spec, outcome.generation, decisions)
+    shown = load(workshop.ledger, spec.id, outcome.generation, decisions)
+    metadata = {"read from snapshot": workshop.lake.snapshot(), "generation": outcome.generation}
     for product in PRODUCTS:
-        rows = pd.concat([_rows(one, product.key, decisions) for one in outcomes], ignore_index=True)
+        rows = _rows(shown, product.key)
         yield from wiring.publish(context, product, rows, {**metadata, **_numbers(product.key, rows)})
 
 
-def _frame(outcome: Outcome, name: str) -> pd.DataFrame:
-    return {"order_batch": outcome.order_batch, "fills": outcome.trades, "account_metrics": outcome.account}[name]
+def _require_targets(lake: Lake, decisions: Sequence[date]) -> None:
+    """A session without a target portfolio must not pass for one in which there is nothing to trade."""
+    made = lake.partitions(PORTFOLIOS)
+    missing = [day for day in decisions if made and day > made[0] and day not in set(made)]
+    if missing:
+        raise Failure(f"There is no target_portfolio for {missing[0]}: materialise it first", allow_retries=False)
 
 
-def _trade(workshop: Workshop, decisions: Sequence[date]) -> list[Outcome]:
-    """Replay the past sessions; the newest decision goes through the broker."""
-    spec = account_spec(workshop.settings)
-    wanted = workshop.lake.read(
-        PORTFOLIOS, last=max(_last_traded(workshop), decisions[-1]), where="rebalance or resize"
-    )
-    sessions = calendar.sessions(spec.opened, max(_last_traded(workshop), decisions[-1]))
-    targets = sleeve_targets(wanted, sessions)
-    symbols = sorted(set(wanted["symbol"]) - {CASH}) + _heirs(workshop)
-    market = LakeMarket(workshop, decisions[-1], symbols)
-    past = [day for day in decisions if day < workshop.newest_decision]
-    outcomes = [replay(workshop.ledger, spec, targets, past, market)] if past else []
-    for day in decisions[len(past) :]:
-        broker = connect(workshop.ledger, spec, market)
-        outcomes.append(run_batch(workshop.ledger, spec, targets[day], day, market, broker, now))
-    return outcomes
+def _trade(workshop: Workshop, spec: AccountSpec, portfolios: pd.DataFrame, decisions: Sequence[date]) -> Outcome:
+    """Trade the decisions, and what the account missed before them; a corrected past is computed anew."""
+    last = max([decisions[-1], *_traded(workshop.ledger, spec)])
+    sessions = calendar.sessions(spec.opened, last)
+    targets = sleeve_targets(portfolios[portfolios["decision"] <= pd.Timestamp(last)], sessions)
+    symbols = sorted(set(portfolios["symbol"]) - {CASH}) + _heirs(workshop.lake)
+    market = LakeMarket(workshop, last, symbols)
+    return replay(workshop.ledger, spec, targets, decisions, market)
 
 
-def _last_traded(workshop: Workshop) -> date:
-    return workshop.lake.last_partition(OUTPUTS["account_metrics"]) or date.min
+def _traded(ledger: Ledger, spec: AccountSpec) -> list[date]:
+    """The sessions in the account's present books."""
+    generation = ledger.open_account(spec)
+    return list(ledger.run(lambda connection: batches.stored(connection, spec.id, generation)))
 
 
-def _heirs(workshop: Workshop) -> list[str]:
+def _heirs(lake: Lake) -> list[str]:
     """Symbols that a holding may come to be called by."""
-    rows = workshop.lake.read(TABLES["corporate_actions"], where="kind = 'symbol_change'", columns=["new_symbol"])
+    rows = lake.read(TABLES["corporate_actions"], where="kind = 'symbol_change'", columns=["new_symbol"])
     return rows["new_symbol"].tolist()
 
 
-def _restate_later(workshop: Workshop, outcome: Outcome, decisions: Sequence[date]) -> None:
-    """Store the sessions beyond the run that a restatement changed, so that the tables equal the ledger."""
-    later = sorted({day.date() for day in outcome.account["decision"]} - set(decisions))
-    for name, table in OUTPUTS.items():
-        workshop.lake.replace(table, later, _rows(outcome, name, later))
+def _catch_up(
+    context: AssetExecutionContext, workshop: Workshop, spec: AccountSpec, generation: int, decisions: Sequence[date]
+) -> None:
+    """Make the tables of other sessions equal to the ledger again.
+
+    They differ where an order rested overnight and was filled since, where the past was computed anew, and after a
+    crash between the ledger's commit and the lake's.
+    """
+    traded = _traded(workshop.ledger, spec)
+    books = workshop.ledger.run(lambda connection: frames.account(connection, spec.id, generation, traded))
+    table = OUTPUTS["account_metrics"]
+    now = table.conform(books.assign(generation=generation)).set_index("decision")
+    then = workshop.lake.read(table).set_index("decision").reindex(now.index)
+    behind = now[(now != then).any(axis=1)].index
+    days = [day.date() for day in behind if day.date() not in set(decisions)]
+    if not days:
+        return
+    context.log.info(f"{len(days)} earlier or later sessions changed in the ledger; their tables follow")
+    outcome = load(workshop.ledger, spec.id, generation, days)
+    for product in PRODUCTS:
+        workshop.lake.replace(product.table, days, _rows(outcome, product.key))
+        for day in days:
+            context.log_event(AssetMaterialization(product.key, partition=day.isoformat()))
 
 
-def _rows(outcome: Outcome, name: str, days: Sequence[date]) -> pd.DataFrame:
-    """The outcome's rows of these days, as the table wants them."""
-    rows = OUTPUTS[name].conform(_frame(outcome, name).replace("", None))
-    return rows[rows["decision"].isin(pd.DatetimeIndex(days))]
+def _rows(outcome: Outcome, name: str) -> pd.DataFrame:
+    """The outcome's rows, as the table wants them."""
+    frame = {"order_batch": outcome.order_batch, "fills": outcome.trades, "account_metrics": outcome.account}[name]
+    return OUTPUTS[name].conform(frame.assign(generation=outcome.generation).replace("", None))
 
 
 def _numbers(name: str, rows: pd.DataFrame) -> Mapping[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
+from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ class LakeMarket:
         self._lake = workshop.lake
         self._last = last
         self._symbols = list(symbols)
-        actions = self._lake.read(TABLES["corporate_actions"], last=last)
+        actions = self._lake.read(TABLES["corporate_actions"])
         self._actions = _by_session(actions)
         self._renamed = _renamed(actions)
         self._trail: tuple[dict[str, float], dict[str, date], date | None] = ({}, {}, None)
@@ -46,16 +47,26 @@ class LakeMarket:
         return self._actions.get(session, ())
 
     def reference(self, decision: date) -> Closes:
-        """The last close before the decision, on its split basis and under its symbols, as far as was known."""
+        """The last close before the decision, on the split basis and under the symbols of its day.
+
+        Splits and renames count from the open at which they take effect, announced or not: they are public by then,
+        and the account's holdings are on that basis too.
+        """
         found, days = self._latest(decision)
         prices, dated = dict(found), dict(days)
-        for symbol, kind, effective, value, heir in self._changes_known(decision):
-            if symbol not in prices or dated[symbol] >= effective:
-                continue
-            if kind == "split":
-                prices[symbol] /= value
-            else:
-                prices[heir], dated[heir] = prices.pop(symbol), dated.pop(symbol)
+        for effective, changes in groupby(self._changes(decision), key=lambda line: line[2]):
+            arriving: dict[str, float] = {}  # symbols may be handed on, or swapped, in one session
+            for symbol, kind, _, value, heir in changes:
+                if symbol not in prices or dated[symbol] >= effective:
+                    if kind == "split" and symbol in arriving:
+                        arriving[symbol] /= value
+                elif kind == "split":
+                    prices[symbol] /= value
+                else:
+                    arriving[heir] = prices.pop(symbol)
+            for symbol, price in arriving.items():
+                if symbol not in prices or dated[symbol] < effective:  # a bar of the session itself is newer
+                    prices[symbol], dated[symbol] = price, effective - timedelta(1)
         return prices
 
     def _latest(self, decision: date) -> tuple[Mapping[str, float], Mapping[str, date]]:
@@ -78,9 +89,9 @@ class LakeMarket:
         self._trail = (prices, dated, recent[-1])
         return prices, dated
 
-    def _changes_known(self, decision: date) -> list[tuple[str, str, date, float, str]]:
+    def _changes(self, decision: date) -> list[tuple[str, str, date, float, str]]:
         since = decision - timedelta(3 * STALE_SESSIONS)
-        return [line for known, *line in self._renamed if known < decision and since <= line[2] <= decision]
+        return [line for line in self._renamed if since <= line[2] <= decision]
 
     def _load_year(self, year: int) -> dict[date, Closes]:
         first, last = date(year, 1, 1), min(date(year, 12, 31), self._last)
@@ -112,12 +123,12 @@ def _sandbox_closes(workshop: Workshop, last: date) -> pd.DataFrame:
     return provider.rows(TABLES["prices"], known + timedelta(1), last)[COLUMNS]
 
 
-def _renamed(actions: pd.DataFrame) -> list[tuple[date, str, str, date, float, str]]:
-    """Known on, symbol, kind, effective on, value, new symbol: what gives a price another basis or name, by effect."""
+def _renamed(actions: pd.DataFrame) -> list[tuple[str, str, date, float, str]]:
+    """Symbol, kind, effective on, value, new symbol: what gives a price another basis or name, in order of effect."""
     rows = actions[actions["kind"].isin(["split", "symbol_change"])].sort_values("event_date", kind="stable")
-    known, effective = (rows[name].to_numpy().astype("datetime64[D]").tolist() for name in ("known_on", "event_date"))
+    effective = rows["event_date"].to_numpy().astype("datetime64[D]").tolist()
     symbol, kind, value, heir = (rows[name].tolist() for name in ("symbol", "kind", "value", "new_symbol"))
-    return list(zip(known, symbol, kind, effective, value, heir, strict=True))
+    return list(zip(symbol, kind, effective, value, heir, strict=True))
 
 
 def _by_session(actions: pd.DataFrame) -> dict[date, list[CorporateAction]]:

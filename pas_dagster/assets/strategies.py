@@ -128,15 +128,17 @@ ASSETS = [strategy_asset(one) for one in STRATEGIES.values()]
 def sleeve_returns(lake: Lake, weights: pd.DataFrame, last: date, cost: float) -> pd.DataFrame:
     """Daily returns of every sleeve from its first decision through `last`: the columns of `strategy_returns`.
 
-    Always from the beginning, so that a day comes out the same whatever range it is computed in. A decision's
-    weights are traded at the close of its session (the next one when it falls on a holiday).
+    Always from the beginning, so that a day comes out the same whatever range it is computed in. A sleeve begins with
+    its first decision; weights that are only held trade nothing. A decision's weights are traded at the close of its
+    session (the next one when it falls on a holiday).
     """
+    weights = weights[weights["status"] == "decided"]
     actions = lake.read(TABLES["corporate_actions"], last=last)
     changes = actions[actions["kind"] == "symbol_change"]
     fills = {day: calendar.roll_forward(day.date()) for day in weights["decision"].unique()}
     rows = weights.assign(session=pd.to_datetime(weights["decision"].map(fills)).astype("datetime64[us]"))
     rows = rows[rows["session"] <= pd.Timestamp(last)]
-    rows = rows.assign(symbol=lineages(rows["symbol"], rows["session"].to_numpy().astype("datetime64[D]"), changes))
+    rows = rows.assign(symbol=lineages(rows["symbol"], rows["decision"].to_numpy().astype("datetime64[D]"), changes))
     panel = _returns(lake, rows, last, changes)
     delisted = _delistings(actions, changes)
     frames = []

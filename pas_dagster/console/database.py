@@ -67,5 +67,6 @@ def _note(values: dict[str, str]) -> None:
     if not text:
         ENV_FILE.unlink(missing_ok=True)
         return
+    ENV_FILE.touch(mode=0o600)
+    ENV_FILE.chmod(0o600)  # before anything is in it
     ENV_FILE.write_text(text + "\n")
-    ENV_FILE.chmod(0o600)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import duckdb
 import psycopg2
 
 from pas_dagster.errors import PasError
-from pas_dagster.postgres import CATALOGUE_SCHEMA, keywords
+from pas_dagster.postgres import CATALOGUE_SCHEMA, give_password, keywords
 
 LAKE = "lake"
 PLAIN = "plain"  # the Postgres database itself, for the plain tables
@@ -25,6 +25,7 @@ def connect(url: str, folder: Path, *, read_only: bool = False) -> duckdb.DuckDB
     connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
     _load_extensions(connection)
     options = ", READ_ONLY" if read_only else ""
+    give_password(url)
     target = keywords(url).replace("'", "''")
     try:
         connection.execute(
@@ -54,7 +55,7 @@ def exists(url: str) -> bool:
 
 
 @contextmanager
-def alone(url: str) -> Iterator[None]:
+def alone(url: str) -> Generator[None]:
     """Run the block while no other process is in such a block: DuckLake does not survive being made twice at once."""
     connection = psycopg2.connect(url)
     try:

@@ -134,6 +134,7 @@ def _account_metrics(mode: str) -> Table:
             count("positions", "Symbols held"),
             number("turnover", "Value traded", "fraction of equity", min=0),
             number("fees", "Fees paid", "USD", min=0),
+            count("generation", "How often the account's past was computed anew", min=1),
         ],
         ["decision"],
         "decision",

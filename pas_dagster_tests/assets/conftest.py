@@ -42,8 +42,8 @@ class MemoryLake(Lake):
         """Store rows of a table; columns that a test does not care for are filled in."""
         table = TABLES[name]
         frame = table.conform(pd.DataFrame([_filled(table) | row for row in rows]))
-        days = sorted(frame[table.partition].dt.date.unique())
-        self.replace(table, days, pd.concat([self.read(table, first=days[0], last=days[-1]), frame]))
+        frame = pd.concat([self.read(table), frame], ignore_index=True)
+        self.replace(table, sorted(frame[table.partition].dt.date.unique()), frame)
 
 
 def _filled(table: Table) -> dict[str, Any]:

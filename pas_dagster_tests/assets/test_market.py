@@ -78,6 +78,18 @@ class TestReference:
         assert reference(workshop, DAY) == {"AAA": 100.0}
         assert reference(workshop, AFTER) == {"NEW": 100.0}
 
+    def test_is_the_newer_close_under_the_new_symbol(self, lake: MemoryLake, workshop: Workshop):
+        bars(lake, "AAA", {BEFORE: 100.0})
+        bars(lake, "NEW", {DAY: 101.0})
+        action(lake, "symbol_change", new_symbol="NEW")
+        assert reference(workshop, AFTER) == {"NEW": 101.0}
+
+    def test_follows_a_split_after_a_change_of_symbol(self, lake: MemoryLake, workshop: Workshop):
+        bars(lake, "AAA", {BEFORE: 100.0})
+        action(lake, "symbol_change", new_symbol="NEW")
+        action(lake, "split", "NEW", day=AFTER, value=4.0)
+        assert reference(workshop, AFTER) == {"NEW": 25.0}
+
     def test_of_a_symbol_taken_over_by_another_company_is_that_companys(self, lake: MemoryLake, workshop: Workshop):
         bars(lake, "AAA", {BEFORE: 100.0, DAY: 7.0})
         bars(lake, "NEW", {DAY: 101.0})
@@ -103,7 +115,7 @@ class TestReference:
             assert [one.reference(day) for day in order] == [alone[day] for day in order]
 
     def test_given_out_may_be_changed_without_harm(self, lake: MemoryLake, workshop: Workshop):
-        bars(lake, "AAA", {day: 100.0 for day in DAYS})
+        bars(lake, "AAA", dict.fromkeys(DAYS, 100.0))
         one = LakeMarket(workshop, DAYS[-1], SYMBOLS)
         dict.clear(one.reference(DAY))
         assert one.reference(DAY) == {"AAA": 100.0}
@@ -120,7 +132,7 @@ class TestCloses:
         assert LakeMarket(workshop, DAYS[-1], ["BBB"]).closes(DAY) == {}
 
     def test_beyond_the_last_decision_are_not_known(self, lake: MemoryLake, workshop: Workshop):
-        bars(lake, "AAA", {day: 2.0 for day in DAYS})
+        bars(lake, "AAA", dict.fromkeys(DAYS, 2.0))
         assert LakeMarket(workshop, DAY, SYMBOLS).closes(AFTER) == {}
 
     def test_of_today_are_empty_in_the_real_world(self, lake: MemoryLake, workshop: Workshop):
@@ -132,7 +144,9 @@ class TestCloses:
         chosen = settings.load(home=tmp_path / "home", world="sandbox", start=start, seed=7, database_url=None)
         monkeypatch.setattr(Workshop, "settings", property(lambda _: chosen))
         monkeypatch.setattr(Workshop, "lake", property(lambda _: lake))
-        known = SandboxProvider(7, start, BEFORE).rows(market.TABLES["prices"], start, BEFORE).assign(provider="sandbox")
+        known = (
+            SandboxProvider(7, start, BEFORE).rows(market.TABLES["prices"], start, BEFORE).assign(provider="sandbox")
+        )
         lake.replace(market.TABLES["prices"], calendar.sessions(start, BEFORE), known)
         found = LakeMarket(Workshop(), DAY, ["SPY"])
         assert set(found.closes(DAY)) >= {"SPY"}

@@ -77,7 +77,9 @@ class TestAFailedCheck:
         assert result.get_asset_materialization_events() == []
 
     def test_is_recorded_when_checks_are(self, bad: Rows, recorded: bool, workshop: Workshop):
-        failed = [e for e in run(bad, workshop, DAYS[:5], recorded=recorded).get_asset_check_evaluations() if not e.passed]
+        failed = [
+            e for e in run(bad, workshop, DAYS[:5], recorded=recorded).get_asset_check_evaluations() if not e.passed
+        ]
         assert bool(failed) is recorded
         assert all(evaluation.metadata["problem"].value for evaluation in failed)
 

@@ -26,7 +26,9 @@ def remote_graph(repository: Any) -> Any:
     """The asset graph out of the text that a code server sends: all that the daemon and the webserver have."""
     text = serialize_value(RepositorySnap.from_def(repository))
     handle = RepositoryHandle.for_test(location_name="test", repository_name=repository.name)
-    return RemoteRepository(deserialize_value(text, RepositorySnap), handle, auto_materialize_use_sensors=True).asset_graph
+    return RemoteRepository(
+        deserialize_value(text, RepositorySnap), handle, auto_materialize_use_sensors=True
+    ).asset_graph
 
 
 def keys(graph: Any, child: Any, parent: Any, decision: str) -> list[str]:
@@ -69,7 +71,9 @@ def main(until: str) -> None:
                     mapped[str(hash(kind))] = {
                         key: [keys(graph, child, parent, key) for graph in (local, remote)] for key in decisions
                     }
-    parents = {k.to_user_string(): local.get(k).partitions_def.get_partition_keys(now) for k in local.get_all_asset_keys()}
+    parents = {
+        k.to_user_string(): local.get(k).partitions_def.get_partition_keys(now) for k in local.get_all_asset_keys()
+    }
     json.dump({"edges": edges, "mapped": mapped, "keys": parents}, sys.stdout)
 
 

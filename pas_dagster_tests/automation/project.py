@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -89,7 +89,9 @@ class Project:
             check=False,
             timeout=PATIENCE,
         )
-        assert result.returncode == 0, f"{command} {' '.join(arguments)}: {result.stdout[-3000:]} {result.stderr[-3000:]}"
+        assert result.returncode == 0, (
+            f"{command} {' '.join(arguments)}: {result.stdout[-3000:]} {result.stderr[-3000:]}"
+        )
         return result.stdout
 
     def make_home(self, start: date) -> None:
@@ -194,10 +196,8 @@ def free_port() -> int:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Ctrl-C, and force for whatever of its group is left."""
     process.send_signal(signal.SIGINT)
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(30)
-    except subprocess.TimeoutExpired:
-        pass
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -42,9 +42,7 @@ def instance() -> Iterator[DagsterInstance]:
         yield made
 
 
-def an_asset(
-    name: str, partitions: Any, deps: Sequence[str] = (), fails: Exception | None = None
-) -> AssetsDefinition:
+def an_asset(name: str, partitions: Any, deps: Sequence[str] = (), fails: Exception | None = None) -> AssetsDefinition:
     upstream = [AssetDep(dep, partition_mapping=LATEST) for dep in deps]
 
     @multi_asset(
@@ -159,7 +157,11 @@ class TestBackfill:
 
     @pytest.mark.parametrize(
         "fault",
-        [ValueError("the file is empty"), Failure("the file is empty", allow_retries=False), PasError("the file is empty")],
+        [
+            ValueError("the file is empty"),
+            Failure("the file is empty", allow_retries=False),
+            PasError("the file is empty"),
+        ],
         ids=lambda fault: type(fault).__name__,
     )
     def test_fails_with_one_sentence_that_names_asset_range_and_reason(
