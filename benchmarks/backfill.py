@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from pas_dagster.automation.backfill import Layer
 
-END = date(2025, 12, 26)
 LOOK_BACK = timedelta(days=430)  # 274 sessions and some
 PARAMETERS = {
     "congress_aggregate": (5, 10, 15, 20, 30),
@@ -136,8 +135,9 @@ def spend(defs: Definitions, instance: DagsterInstance, runs: Sequence[tuple[Lay
     return Spent(total, clock.bodies, clock.writes, sum(len(layer.keys) * len(keys) for layer, keys in runs))
 
 
-def compare(years: int, sample: int, folder: Path) -> None:
-    first = END - timedelta(days=round(365.25 * years))
+def compare(years: int, sample: int, folder: Path, today: date) -> None:
+    last = today - timedelta(days=today.weekday() + 3)  # the Friday of the last whole week
+    first = last - timedelta(days=round(365.25 * years))
     chosen = settings.load(home=folder, world="sandbox", start=first - LOOK_BACK)
     settings.choose(chosen)  # partitions begin on its first day, so before anything that knows partitions
     from pas_dagster.automation import backfill
@@ -146,15 +146,15 @@ def compare(years: int, sample: int, folder: Path) -> None:
     with working(chosen) as instance:
         defs, now = definitions(), datetime.now(UTC)
         facts = ["prices", "universe", "corporate_actions", "politician_trades"]
-        backfill.backfill(defs, instance, chosen.start, END, now, time.monotonic, only=facts)
+        backfill.backfill(defs, instance, chosen.start, last, now, time.monotonic, only=facts)
         os.environ.update(backfill.HISTORY_ENVIRONMENT)
         backfill.CHECKED = 0  # no recorded checks in runs of one partition either
         names = [f"{name}_{top_n}" for name, values in PARAMETERS.items() for top_n in values]
         weeks = {
-            layer: backfill.keys_between(layer.partitions, first, END, now) for layer in backfill.layers(defs, names)
+            layer: backfill.keys_between(layer.partitions, first, last, now) for layer in backfill.layers(defs, names)
         }
         count = max(map(len, weeks.values()))
-        print(f"{len(names)} strategies, {count} weeks; facts of {chosen.start} to {END} were loaded before")
+        print(f"{len(names)} strategies, {count} weeks; facts of {chosen.start} to {last} were loaded before")
         picked = [(layer, [key]) for layer, keys in weeks.items() for key in keys[:: -(-len(keys) // sample)]]
         baseline = spend(defs, instance, picked)  # first, on empty partitions, so that both really write
         ours = spend(defs, instance, list(weeks.items()))
@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=8, help="weeks that the baseline is measured on")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pas-") as folder:
-        compare(flags.years, flags.sample, Path(folder))
+        compare(flags.years, flags.sample, Path(folder), datetime.now(UTC).date())
 
 
 if __name__ == "__main__":

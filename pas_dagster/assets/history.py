@@ -24,8 +24,8 @@ def load_history(
     return History(frames, universe_index)
 
 
-def symbol_changes(lake: Lake, last: date) -> pd.DataFrame:
-    """Symbol changes known by a day; every read needs them, declared or not."""
+def symbol_changes(lake: Lake, last: date | None = None) -> pd.DataFrame:
+    """Symbol changes, known by a day when one is given; every read needs them, declared or not."""
     return lake.read(TABLES["corporate_actions"], last=last, where="kind = 'symbol_change'")
 
 

@@ -43,6 +43,7 @@ TABLE = "pas/table"
 SCOPE = "pas/scope"
 PREVIEW_ROWS = 20
 PREVIEW_WIDTH = 60  # characters of a cell
+INLINE = 999  # characters of Markdown that the UI shows without a click
 PREVIEW_KEYS = 31  # a longer range repeats its metadata on every partition, so it carries numbers only
 
 
@@ -186,7 +187,7 @@ def publish(
     context: AssetExecutionContext, product: Product, rows: pd.DataFrame, metadata: Mapping[str, Any] | None = None
 ) -> Iterator[AssetCheckResult | Output[pd.DataFrame]]:
     """Check, and only then hand the rows to the lake: a failed check leaves what was stored before."""
-    if product.key not in context.selected_output_names:
+    if product.key not in context.op_execution_context.selected_output_names:
         return
     days = keys(context)
     problems = []
@@ -210,9 +211,11 @@ def preview(rows: pd.DataFrame, days: Sequence[date]) -> dict[str, Any]:
     if len(days) > PREVIEW_KEYS or rows.empty:
         return {}
     shown = rows.tail(PREVIEW_ROWS).astype(object).where(rows.tail(PREVIEW_ROWS).notna(), None)
-    lines = ["| " + " | ".join(map(str, shown.columns)) + " |", "|" + "---|" * len(shown.columns)]
-    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in shown.itertuples(index=False)]
-    return {"preview": MetadataValue.md("\n".join(lines))}
+    head = ["| " + " | ".join(map(str, shown.columns)) + " |", "|" + "---|" * len(shown.columns)]
+    lines = ["| " + " | ".join(_cell(value) for value in row) + " |" for row in shown.itertuples(index=False)]
+    while len(lines) > 1 and len("\n".join([*head, *lines])) > INLINE:
+        lines.pop(0)
+    return {"preview": MetadataValue.md("\n".join([*head, *lines]))}
 
 
 def _cell(value: Any) -> str:

@@ -43,7 +43,8 @@ def run(
     today = calendar.today(now)
     given: dict[str, object] = {"max_bad": str(max_bad), **options}
     if exclude is not None:
-        given["exclude"] = ",".join(sorted(recycled_symbols(exclude)))
+        named = set(options.get("exclude", "").split(","))
+        given["exclude"] = ",".join(sorted(named | recycled_symbols(exclude)))
     parsed = parse(dataset, file, column_map=column_map, options=Options.read(given), today=today, start=chosen.start)
     console = Console()
     _say(console, parsed)

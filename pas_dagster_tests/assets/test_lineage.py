@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pas_dagster import calendar
-from pas_dagster.assets.allocation import latest_through, previous_shares, target_rows, weekly_before
+from pas_dagster.assets.allocation import latest_through, previous_shares, target_rows, weeks_before
 from pas_dagster.assets.strategies import decide, last_decided
 from pas_dagster.calendar import Cadence
 from pas_dagster.schemas import TABLES
@@ -46,6 +46,13 @@ def weights(sets: Sequence[tuple[str, date]], status: str = "decided") -> pd.Dat
     return WEIGHTS.conform(pd.DataFrame(rows, columns=columns))
 
 
+NO_CHANGES = TABLES["corporate_actions"].empty()
+
+
+def targets(decisions: Sequence[date], allocated: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
+    return target_rows(decisions, allocated, decided, NO_CHANGES)
+
+
 ALL_SHARES = shares(MONDAYS)
 ALL_WEIGHTS = weights([(name, day) for name, days in SLEEVES.items() for day in days])
 
@@ -69,8 +76,8 @@ class TestTargetRows:
     @settings(max_examples=40, deadline=None)
     def test_of_a_range_are_the_union_of_its_decisions_on_their_own(self, drawn: Any):
         decisions, allocated, sets = drawn
-        whole = ordered(target_rows(decisions, shares(allocated), weights(sets)))
-        parts = [target_rows([day], shares(allocated), weights(sets)) for day in decisions]
+        whole = ordered(targets(decisions, shares(allocated), weights(sets)))
+        parts = [targets([day], shares(allocated), weights(sets)) for day in decisions]
         pd.testing.assert_frame_equal(whole, ordered(pd.concat(parts, ignore_index=True)))
 
     @given(histories())
@@ -79,14 +86,14 @@ class TestTargetRows:
         decisions, allocated, sets = drawn
         last = decisions[-1]
         known = [day for day in allocated if day <= last], [pair for pair in sets if pair[1] <= last]
-        cut = target_rows(decisions, shares(known[0]), weights(known[1]))
-        pd.testing.assert_frame_equal(ordered(target_rows(decisions, shares(allocated), weights(sets))), ordered(cut))
+        cut = targets(decisions, shares(known[0]), weights(known[1]))
+        pd.testing.assert_frame_equal(ordered(targets(decisions, shares(allocated), weights(sets))), ordered(cut))
 
     @given(histories())
     @settings(max_examples=40, deadline=None)
     def test_come_from_the_latest_at_or_before_the_decision_and_say_so(self, drawn: Any):
         decisions, allocated, sets = drawn
-        rows = target_rows(decisions, shares(allocated), weights(sets))
+        rows = targets(decisions, shares(allocated), weights(sets))
         found = {
             (r.decision.date(), r.sleeve): (r.weights_from.date(), r.allocation_from.date()) for r in rows.itertuples()
         }
@@ -97,6 +104,8 @@ class TestTargetRows:
                 shared = [d for d in allocated if d <= day]
                 if own and shared:
                     expected[day, name] = (max(own), max(shared))
+                elif shared:  # a share without weights is cash, decided with the allocation
+                    expected[day, name] = (max(shared), max(shared))
         assert found == expected
         for row in rows[rows["symbol"].str.startswith("D")].itertuples():
             assert row.symbol == f"D{row.weights_from:%m%d}"
@@ -104,7 +113,7 @@ class TestTargetRows:
             assert row.weight == row.sleeve_weight * row.sleeve_share
 
     def test_take_effect_once_in_the_first_session_from_their_day_on(self):
-        rows = target_rows(SESSIONS, ALL_SHARES, ALL_WEIGHTS)
+        rows = targets(SESSIONS, ALL_SHARES, ALL_WEIGHTS)
         for name, days in SLEEVES.items():
             own = rows[rows["sleeve"] == name]
             traded = sorted({day.date() for day in own.loc[own["rebalance"], "decision"]})
@@ -117,35 +126,49 @@ class TestTargetRows:
 
     def test_of_held_weights_do_not_rebalance(self):
         held = weights([("alpha", MONDAYS[0]), ("alpha", MONDAYS[1])], status="held")
-        assert not target_rows(SESSIONS, ALL_SHARES, held)["rebalance"].any()
+        assert not targets(SESSIONS, shares(MONDAYS, ["alpha"]), held)["rebalance"].any()
 
-    def test_of_a_sleeve_without_weights_or_without_a_share_are_none(self):
-        assert target_rows(SESSIONS, ALL_SHARES, weights([])).empty
-        assert target_rows(SESSIONS, shares([]), ALL_WEIGHTS).empty
-        assert set(target_rows(SESSIONS, shares(MONDAYS, ["beta"]), ALL_WEIGHTS)["sleeve"]) == {"beta"}
+    def test_of_a_sleeve_without_a_share_are_none(self):
+        assert targets(SESSIONS, shares([]), ALL_WEIGHTS).empty
+        assert set(targets(SESSIONS, shares(MONDAYS, ["beta"]), ALL_WEIGHTS)["sleeve"]) == {"beta"}
+
+    def test_of_a_sleeve_without_a_strategy_any_more_are_cash(self):
+        rows = targets(SESSIONS, ALL_SHARES, ALL_WEIGHTS[ALL_WEIGHTS["strategy"] != "beta"])
+        own = rows[rows["sleeve"] == "beta"]
+        assert set(own["symbol"]) == {CASH}
+        assert set(own["sleeve_weight"]) == {1.0}
+
+    def test_go_by_the_symbols_of_the_decisions_day(self):
+        day, old = date(2024, 2, 7), f"D{MONDAYS[4]:%m%d}"  # the Wednesday after the Monday of the weights
+        change = {"known_on": day, "event_date": day, "symbol": old, "kind": "symbol_change", "new_symbol": "NEW"}
+        changes = TABLES["corporate_actions"].conform(pd.DataFrame([change | {"provider": "p"}]))
+        rows = target_rows(SESSIONS, ALL_SHARES, ALL_WEIGHTS, changes)
+        own = rows[(rows["sleeve"] == "alpha") & (rows["weights_from"] == pd.Timestamp(MONDAYS[4]))]
+        named = own[own["symbol"].isin([old, "NEW"])].set_index("decision")["symbol"]
+        assert [name for at, name in named.items() if at.date() < day] == [old] * 2
+        assert [name for at, name in named.items() if at.date() >= day] == ["NEW"] * 3
 
     @pytest.mark.parametrize("begin", range(0, len(SESSIONS) - 10, 7))
     def test_are_the_same_from_what_a_run_reads_as_from_everything(self, begin: int, lake: MemoryLake):
         lake.replace(WEIGHTS, sorted({*MONDAYS, *FRIDAYS}), ALL_WEIGHTS)
         lake.replace(ALLOCATION, MONDAYS, ALL_SHARES)
         decisions = SESSIONS[begin : begin + 10]
-        read = target_rows(
+        read = targets(
             decisions,
             latest_through(lake, ALLOCATION, "sleeve", decisions),
             latest_through(lake, WEIGHTS, "strategy", decisions),
         )
-        pd.testing.assert_frame_equal(ordered(read), ordered(target_rows(decisions, ALL_SHARES, ALL_WEIGHTS)))
+        pd.testing.assert_frame_equal(ordered(read), ordered(targets(decisions, ALL_SHARES, ALL_WEIGHTS)))
 
 
-class TestWeeklyBefore:
-    FRIDAY_INDEX = pd.DatetimeIndex(FRIDAYS).astype("datetime64[us]")
-
-    @pytest.mark.parametrize("decision", SESSIONS[5:])
-    def test_keeps_the_weeks_that_were_over_when_the_decisions_week_began(self, decision: date):
-        weeks = pd.DataFrame({"alpha": range(len(FRIDAYS))}, index=self.FRIDAY_INDEX)
-        kept = weekly_before(weeks, decision)
-        monday = decision - timedelta(decision.weekday())
-        assert [day.date() for day in kept.index] == [day for day in FRIDAYS if day < monday]
+@pytest.mark.parametrize("decision", SESSIONS[5:])
+def test_weeks_before_are_exactly_the_ones_over_when_the_decisions_week_began(decision: date):
+    index = pd.DatetimeIndex(MONDAYS).astype("datetime64[us]")
+    kept = weeks_before(pd.DataFrame({"alpha": range(len(MONDAYS))}, index=index), decision, 4)
+    monday = decision - timedelta(decision.weekday())
+    assert [day.date() for day in kept.index] == [monday - timedelta(7 * n) for n in (4, 3, 2, 1)]
+    known = kept["alpha"].dropna()
+    assert [MONDAYS[int(at)] for at in known] == [day.date() for day in known.index]  # a gap moves no week up
 
 
 def test_previous_shares_are_those_in_force_before_the_day_without_cash(lake: MemoryLake):

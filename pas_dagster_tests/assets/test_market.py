@@ -56,10 +56,12 @@ class TestReference:
         assert reference(workshop, DAY) == {"AAA": 25.0}
         assert reference(workshop, AFTER) == {"AAA": 26.0}  # a close of the split's day has its basis already
 
-    def test_does_not_know_a_split_that_was_told_on_the_day_itself(self, lake: MemoryLake, workshop: Workshop):
+    @pytest.mark.parametrize("known", [BEFORE, DAY, AFTER], ids=["before", "on the day", "late"])
+    def test_is_on_the_basis_of_its_day_whenever_the_split_was_told(self, known, lake: MemoryLake, workshop: Workshop):
         bars(lake, "AAA", {BEFORE: 100.0})
-        action(lake, "split", value=4.0, known=DAY)
-        assert reference(workshop, DAY) == {"AAA": 100.0}
+        action(lake, "split", value=4.0, known=known)
+        assert reference(workshop, BEFORE) == {}
+        assert reference(workshop, DAY) == {"AAA": 25.0}
         assert reference(workshop, AFTER) == {"AAA": 25.0}
 
     def test_does_not_apply_a_split_before_it_takes_effect(self, lake: MemoryLake, workshop: Workshop):
@@ -67,15 +69,14 @@ class TestReference:
         action(lake, "split", value=4.0, known=DAYS[9])
         assert reference(workshop, BEFORE) == {"AAA": 100.0}
 
-    def test_goes_by_the_new_symbol_once_a_change_is_known(self, lake: MemoryLake, workshop: Workshop):
-        bars(lake, "AAA", {BEFORE: 100.0})
-        action(lake, "symbol_change", new_symbol="NEW")
+    @pytest.mark.parametrize("known", [BEFORE, DAY, AFTER], ids=["before", "on the day", "late"])
+    def test_goes_by_the_symbol_of_its_day_whenever_the_change_was_told(
+        self, known, lake: MemoryLake, workshop: Workshop
+    ):
+        bars(lake, "AAA", {DAYS[13]: 100.0})
+        action(lake, "symbol_change", new_symbol="NEW", known=known)
+        assert reference(workshop, BEFORE) == {"AAA": 100.0}
         assert reference(workshop, DAY) == {"NEW": 100.0}
-
-    def test_goes_by_the_old_symbol_while_the_change_is_not_known(self, lake: MemoryLake, workshop: Workshop):
-        bars(lake, "AAA", {BEFORE: 100.0})
-        action(lake, "symbol_change", new_symbol="NEW", known=DAY)
-        assert reference(workshop, DAY) == {"AAA": 100.0}
         assert reference(workshop, AFTER) == {"NEW": 100.0}
 
     def test_is_the_newer_close_under_the_new_symbol(self, lake: MemoryLake, workshop: Workshop):

@@ -1,4 +1,4 @@
-"""Processes that the lake's tests start, kill and race: `python -m pas_dagster_tests.lake.processes WHAT URL FOLDER ...`.
+"""Processes that the lake's tests start, kill and race: `python -m pas_dagster_tests.lake.processes WHAT URL ...`.
 
 A writer keeps replacing its partitions by rows that all carry one version, and prints the last version written. A
 reader prints how often it looked; it fails when it sees a partition, or a write over several partitions, half done.

@@ -63,7 +63,7 @@ def test_killed_before_the_copy_the_mark_is_found_and_the_plain_table_mended(
 def test_done_again_after_a_crash_before_the_copy_nothing_is_left_to_mend(
     filled: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second write finds the lake as it wants it; the plain table must follow all the same, once the mark is old."""
+    """The second write finds the lake as it wants it; the plain table follows all the same, once the mark is old."""
     killed(filled, folder, "before the copy")
     with Lake(filled, folder) as lake:
         assert not lake.replace(PRICES, DAYS[:2], bars(DAYS[:2], SYMBOLS, NEW)).changed
