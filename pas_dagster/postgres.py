@@ -10,12 +10,12 @@ import os
 import re
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import psycopg2
-from psycopg2.errors import DuplicateDatabase, UniqueViolation
+from psycopg2 import errorcodes
 
 from pas_dagster.errors import PasError
 from pas_dagster.settings import Settings, make_home
@@ -71,8 +71,7 @@ def start(chosen: Settings, *, keep: bool = False) -> str:
     if fresh:
         _execute(uri, *(f"alter system set {name} = '{value}'" for name, value in TUNING.items()))
     if not _exists(uri):
-        with suppress(DuplicateDatabase, UniqueViolation):  # another process was quicker
-            _execute(uri, f"create database {DATABASE}")
+        _create_database(uri)
     if keep:
         (chosen.home / KEEP_FILE).touch()
     url = _url(uri)
@@ -208,6 +207,14 @@ def _exists(uri: str) -> bool:
             return cursor.fetchone() is not None
     finally:
         connection.close()
+
+
+def _create_database(uri: str) -> None:
+    try:
+        _execute(uri, f"create database {DATABASE}")
+    except psycopg2.Error as error:
+        if error.pgcode not in (errorcodes.DUPLICATE_DATABASE, errorcodes.UNIQUE_VIOLATION):
+            raise  # those two mean that another process was quicker
 
 
 def _execute(uri: str, *statements: str) -> None:

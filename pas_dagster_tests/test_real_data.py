@@ -51,7 +51,7 @@ LATER = [one for one in shown() if one.command.startswith(("pas sql", "pas statu
 
 
 STORED = {
-    "prices": 2_651_826 + 396_414,
+    "prices": 2_648_914 + 396_414,
     "sp500_index": 2_926,
     "politician_trades": 32_646,
     "fama_french_factors": 2_557,

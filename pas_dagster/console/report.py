@@ -112,7 +112,10 @@ def _account(lake: Lake, console: Console) -> None:
     if account.empty:
         return
     index = lake.read(TABLES["sp500_index"]).set_index("known_on")["close"]
-    days = account.index.intersection(index.index)
+    traded = account.index[account["gross_exposure"] > 0]
+    # Idle sessions before the first trade are no result; the last of them is what the first return starts from.
+    begin = max(0, account.index.get_loc(traded[0]) - 1) if len(traded) else 0
+    days = account.index[begin:].intersection(index.index)
     equity, index = account["equity"].reindex(days), index.reindex(days)
     table = pd.DataFrame({"account": _figures(equity), "index": _figures(index)}).rename_axis("").reset_index()
     show(table, title=f"\nAccount, {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}", console=console)

@@ -1,8 +1,12 @@
-"""Corporate actions on the books: the account's total first, then the sleeves' parts, so that both stay exact."""
+"""Corporate actions on the books: the account's total first, then the sleeves' parts, so that both stay exact.
+
+An action is often known only on its own day, when the session has been planned already. Such a late one is booked on
+what was held at that session's open before the session is settled (`late`, `book_late`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import date
 
 from pas_dagster.execution.market import CorporateAction
@@ -12,6 +16,7 @@ from pas_dagster.ledger.journal import CASH, Balances, Transaction
 from pas_dagster.ledger.records import Activity
 
 AT_CLOSE = "delisting"
+RESHAPING = ("split", "symbol_change")  # give a symbol's shares another basis or name
 
 
 def ids(session: date, actions: Sequence[CorporateAction]) -> list[str]:
@@ -38,10 +43,39 @@ def book(
         if booked:
             journal.apply(balances, booked)
             transactions += booked
-            activities.append(
-                Activity(name, action.kind, session, action.symbol, str(action.exact()), action.new_symbol)
-            )
+            activities.append(_activity(session, action, name))
     return transactions, activities
+
+
+def late(session: date, actions: Sequence[CorporateAction], known: Container[str]) -> list[tuple[CorporateAction, str]]:
+    """Actions of the session's open whose ids are not among the booked ones, with their ids."""
+    named = zip(actions, ids(session, actions), strict=True)
+    return [(action, name) for action, name in named if action.kind != AT_CLOSE and name not in known]
+
+
+def book_late(
+    crossed: Balances, opening: Balances, session: date, missed: Iterable[tuple[CorporateAction, str]]
+) -> tuple[list[Transaction], list[Activity]]:
+    """What to journal for actions of an open at which the session's transfers and crosses are booked already.
+
+    `opening`: what was held before them: dividends are paid on it. `crossed`: with them, but without any fill: shares
+    that changed hands at the open change their form with their new holder. Both are changed in place.
+    """
+    transactions: list[Transaction] = []
+    activities: list[Activity] = []
+    for action, name in missed:
+        then, now = _one(opening, session, action, name), _one(crossed, session, action, name)
+        journal.apply(opening, then)
+        journal.apply(crossed, now)
+        booked = then if action.kind == "dividend" else now
+        if booked:
+            transactions += booked
+            activities.append(_activity(session, action, name))
+    return transactions, activities
+
+
+def _activity(session: date, action: CorporateAction, name: str) -> Activity:
+    return Activity(name, action.kind, session, action.symbol, str(action.exact()), action.new_symbol)
 
 
 def _one(balances: Balances, session: date, action: CorporateAction, name: str) -> list[Transaction]:
@@ -51,10 +85,10 @@ def _one(balances: Balances, session: date, action: CorporateAction, name: str) 
         return []
     quantities = [quantity for _, quantity in held]
     worth = total(action, sum(quantities))
-    price = 0 if action.kind in ("split", "symbol_change") else round(action.exact() * units.USD)
+    price = 0 if action.kind in RESHAPING else round(action.exact() * units.USD)
     booked = []
     for (sleeve, quantity), part in zip(held, split(worth, quantities), strict=True):
-        changes = _changes(action, quantity, part)
+        changes = changed(action, quantity, part)
         signed = changes.get(symbol, 0)
         booked.append(journal.action(action.kind, name, session, sleeve, symbol, signed, price, changes))
     return booked
@@ -70,7 +104,8 @@ def total(action: CorporateAction, quantity: int) -> int:
     return quantity * ratio.numerator * units.USD // (ratio.denominator * units.SHARE)
 
 
-def _changes(action: CorporateAction, quantity: int, part: int) -> dict[str, int]:
+def changed(action: CorporateAction, quantity: int, part: int) -> dict[str, int]:
+    """Asset -> change for a holder of a quantity whose part of the `total` is given."""
     match action.kind:
         case "split":
             return {action.symbol: part - quantity}

@@ -2,6 +2,10 @@
 
 Every step is one transaction and none is open while the broker is asked, so the process can die anywhere and be run
 again: what was kept is not planned anew, what was sent is found under its id, what was booked is not booked again.
+
+Corporate actions of the session's open that were announced after it was planned are booked before its fills, on what
+was held at the open. An order in a symbol that was split or renamed that way was planned on a basis that no longer
+exists: it is cancelled, and the sleeve's next rebalance trades. Dividends leave orders alone.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from datetime import date, datetime
 import sqlalchemy as sa
 
 from pas_dagster.errors import PasError
-from pas_dagster.execution import inputs, session
+from pas_dagster.execution import actions, inputs, session
 from pas_dagster.execution.brokers.base import Broker, Receipt, Ticket
 from pas_dagster.execution.market import Market, Tape
 from pas_dagster.execution.outcome import Outcome, load
@@ -115,9 +119,11 @@ class Executor:
 
     def drive(self, batch: Stored) -> bool:
         """Send, book, close as far as it goes; whether the batch is done."""
+        self._catch_up(batch)
         for order, result, _ in self._orders(batch):
             if result.state in ("planned", "submitting"):
                 self._send(batch, order, result)
+        self._cancel_stale(batch)
         self._book(batch, self._broker.executions(batch.session))
         self._end_orders(batch)
         states = {result.state for _, result, _ in self._orders(batch)}
@@ -126,16 +132,52 @@ class Executor:
         self._reconcile(batch)
         return finished
 
+    def _catch_up(self, batch: Stored) -> None:
+        """Book the actions of the open that were not known when the session was planned."""
+        own = (self._account.id, self._generation)
+
+        def work(connection: sa.Connection) -> None:
+            known = batches.noted(connection, *own, batch.session)
+            missed = actions.late(batch.session, self._tape.actions(batch.session), known)
+            if not missed:
+                return
+            filled = batches.moved(connection, *own, batch.session, "fill")
+            crossed = journal.before(self._balances(connection), filled)
+            opening = journal.before(crossed, batches.moved(connection, *own, batch.session, "cross"))
+            booked, touched = actions.book_late(crossed, opening, batch.session, missed)
+            batches.note(connection, *own, touched)
+            self._ledger.post(connection, *own, booked)
+
+        self._ledger.run(work)
+
+    def _stale(self, batch: Stored, order: Order) -> str:
+        """Why an order can no longer be meant as it was planned; empty when it can.
+
+        The order's reference price tells on which basis it was planned: an action that was known then is in it.
+        """
+        if self._tape.reference(batch.session)[order.symbol] == order.price:
+            return ""
+        for one in self._tape.actions(batch.session):
+            if one.kind in actions.RESHAPING and order.symbol in (one.symbol, one.new_symbol):
+                return f"{one.kind} of {one.symbol} became known after the order was planned"
+        return ""
+
+    def _cancel_stale(self, batch: Stored) -> None:
+        for order, result, _ in self._orders(batch):
+            if result.state == "working" and self._stale(batch, order):
+                self._broker.cancel(order.cid)
+
     def _orders(self, batch: Stored) -> list[tuple[Order, Result, str | None]]:
         return self._ledger.run(lambda connection: batches.load_orders(connection, batch.id))
 
     def _send(self, batch: Stored, order: Order, result: Result) -> None:
         # History has no deadline: a simulated session is over by the time it is asked for.
         late = self._account.mode != "simulated" and self._clock() >= batch.valid_until
+        over = "the session was over" if late else self._stale(batch, order)
         if result.state == "submitting":
             receipt = self._look_up(order)
-        elif late:
-            self._move(order, "unsent", "the session was over")
+        elif over:
+            self._move(order, "unsent", over)
             return
         else:
             self._move(order, "submitting")
@@ -186,12 +228,13 @@ class Executor:
             found = self._broker.find(order.cid) if result.state == "working" else None
             # An order ends when the broker says so and all it filled is booked; reports of fills can come late.
             if found is not None and found.state in TERMINAL and found.filled == result.filled:
-                ended.append(found)
+                why = self._stale(batch, order) if found.state == "expired" else ""
+                ended.append((found, why or found.reason))
         at = self._clock()
 
         def work(connection: sa.Connection) -> None:
-            for found in ended:
-                batches.move(connection, found.cid, found.state, at, found.reason)
+            for found, why in ended:
+                batches.move(connection, found.cid, found.state, at, why)
 
         self._ledger.run(work)
 

@@ -26,7 +26,8 @@ def plan_hash(
     """
     ours = set(symbols)
     digest = hashlib.sha256(repr((rules, opened, session)).encode())
-    digest.update(repr([(sleeve, share, sorted(weights.items())) for sleeve, share, weights in wanted]).encode())
+    goals = [(one.sleeve, one.share, sorted(one.weights.items()), one.scale) for one in wanted]
+    digest.update(repr(goals).encode())
     digest.update(repr(list(map(tape.reference(session).__getitem__, symbols))).encode())
     digest.update(repr(list(symbols)).encode())
     for day, actions in days:

@@ -1,7 +1,9 @@
 """From targets to one net order per symbol: integers in, integers out, nothing else read or written.
 
 Capital. A resized sleeve is given its share of the account's value; any other keeps its own positions and cash. The
-difference moves as a cash transfer between the sleeve and the treasury.
+difference moves as a cash transfer between the sleeve and the treasury. A sleeve that is resized without new weights is
+scaled: every holding, and with them its cash, in proportion to its capital, so that it goes on as its strategy's book
+does. Only one that holds nothing buys the weights it was given.
 
 Costs. A sleeve invests its capital less the estimated cost of its own trades, so a fully invested sleeve pays its
 costs out of its own pocket. There is no further cushion: orders fill at a close that differs from the reference, so
@@ -65,16 +67,25 @@ def make(
                 transfers.append(journal.transfer(str(session), session, one.sleeve, asked - capital))
             capital = asked
         held = balances.get(one.sleeve, {})
-        concerned = {symbol: prices[symbol] for symbol in one.weights.keys() | held.keys() if symbol != CASH}
+        parts, entire = _parts(one, held, values.get(one.sleeve, 0), prices)
+        concerned = {symbol: prices[symbol] for symbol in parts.keys() | held.keys() if symbol != CASH}
         unpriced += [
             Intent(one.sleeve, symbol, 0, 0, 0, "no reference price")
-            for symbol in sorted(one.weights)
+            for symbol in sorted(parts)
             if concerned[symbol] is None
         ]
         known = {symbol: found for symbol, found in concerned.items() if found is not None}
-        for symbol, quantity in _differences(one.weights, held, capital, known, rules).items():
+        for symbol, quantity in _differences(parts, entire, held, capital, known, rules).items():
             intents.setdefault(symbol, []).append((one.sleeve, quantity))
     return _net(account, generation, session, transfers, intents, unpriced, balances, prices, rules)
+
+
+def _parts(one: Wanted, held: dict[str, int], worth: int, prices: Prices) -> tuple[dict[str, int], int]:
+    """What the sleeve should hold as parts of an entire: its weights of one, or its holdings' values of its worth."""
+    if not one.scale or worth <= 0 or not held.keys() - {CASH}:
+        return one.weights, units.UNIT
+    priced = {symbol: prices[symbol] for symbol in held if symbol != CASH}  # all are: the sleeve has a value
+    return {symbol: units.value(held[symbol], at) for symbol, at in priced.items() if at is not None}, worth
 
 
 def _counts(name: str) -> bool:
@@ -98,15 +109,15 @@ def _value(name: str, balances: Balances, prices: Prices) -> int:
 
 
 def _differences(
-    weights: dict[str, int], held: dict[str, int], capital: int, prices: dict[str, int], rules: Rules
+    parts: dict[str, int], entire: int, held: dict[str, int], capital: int, prices: dict[str, int], rules: Rules
 ) -> dict[str, int]:
     """Signed quantities from what is held to what is wanted, without those too small to send."""
-    found = _at(weights, held, capital, prices)
+    found = _at(parts, entire, held, capital, prices)
     traded = sum(units.value(abs(quantity), prices[symbol]) for symbol, quantity in found.items())
-    invested = sum(weights.values())
+    invested = sum(parts.values())
     free = capital - units.fee(traded, rules.rate)
-    if invested and capital * invested // units.UNIT > free:
-        found = _at(weights, held, max(free, 0) * units.UNIT // invested, prices)
+    if invested and capital * invested // entire > free:
+        found = _at(parts, entire, held, max(free, 0) * entire // invested, prices)
     return {
         symbol: quantity
         for symbol, quantity in found.items()
@@ -114,10 +125,12 @@ def _differences(
     }
 
 
-def _at(weights: dict[str, int], held: dict[str, int], capital: int, prices: dict[str, int]) -> dict[str, int]:
+def _at(
+    parts: dict[str, int], entire: int, held: dict[str, int], capital: int, prices: dict[str, int]
+) -> dict[str, int]:
     capital = max(capital, 0)
     return {
-        symbol: capital * weights.get(symbol, 0) // units.UNIT * units.SHARE // found - held.get(symbol, 0)
+        symbol: capital * parts.get(symbol, 0) // entire * units.SHARE // found - held.get(symbol, 0)
         for symbol, found in prices.items()
     }
 

@@ -24,7 +24,8 @@ class SleeveTarget:
 
     share: of the account's net asset value, used when `resize`. weights: symbol -> fraction of the sleeve, long-only,
     sum <= 1, the rest is cash. rebalance: new weights take effect. resize: the sleeve's capital is reset to its share.
-    It trades if either holds. A sleeve that ends needs a last target with share 0.
+    It trades if either holds. Resized without a rebalance it keeps the mix it has drifted to, cash included, and its
+    weights count only if it holds nothing. A sleeve that ends needs a last target with share 0.
     """
 
     sleeve: str
@@ -35,11 +36,15 @@ class SleeveTarget:
 
 
 class Wanted(NamedTuple):
-    """A trading sleeve's target in integers (1e-9); `share` is None when the sleeve keeps its own capital."""
+    """A trading sleeve's target in integers (1e-9).
+
+    `share` is None when the sleeve keeps its own capital. `scale`: what it holds is scaled to its new capital.
+    """
 
     sleeve: str
     share: int | None
     weights: dict[str, int]
+    scale: bool
 
 
 class Rules(NamedTuple):
@@ -78,7 +83,8 @@ def _wanted(target: SleeveTarget) -> Wanted:
     if total > 1 + SLACK:
         raise PasError(f"The weights of sleeve {target.sleeve!r} sum to {total:.6f}; they may not exceed 1.")
     share = units.weight(target.share) if target.resize else None
-    return Wanted(target.sleeve, share, {symbol: units.weight(weight) for symbol, weight in weights.items() if weight})
+    goal = {symbol: units.weight(weight) for symbol, weight in weights.items() if weight}
+    return Wanted(target.sleeve, share, goal, scale=target.resize and not target.rebalance)
 
 
 def _check_shares(shares: Sequence[float]) -> None:

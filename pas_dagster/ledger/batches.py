@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from pas_dagster.ledger import tables
-from pas_dagster.ledger.journal import Transaction
+from pas_dagster.ledger.journal import Entry, Transaction
 from pas_dagster.ledger.records import Activity, Execution, Mark, Order, Record, Result
 from pas_dagster.ledger.store import Ledger, copy, line
 
@@ -203,6 +203,26 @@ def note(connection: sa.Connection, account: str, generation: int, activities: S
     rows = [{"account": account, "generation": generation, **activity._asdict()} for activity in activities]
     if rows:
         connection.execute(insert(tables.activity).on_conflict_do_nothing(), rows)
+
+
+def noted(connection: sa.Connection, account: str, generation: int, session: date) -> set[str]:
+    """Ids of the session's corporate actions that are in the books."""
+    table = tables.activity
+    mine = (table.c.account == account, table.c.generation == generation, table.c.session == session)
+    return set(connection.scalars(sa.select(table.c.id).where(*mine)))
+
+
+def moved(connection: sa.Connection, account: str, generation: int, session: date, kind: str) -> list[Entry]:
+    """What the session's transactions of a kind changed in all, by sleeve and asset."""
+    txn, entry = tables.txn, tables.entry
+    rows = connection.execute(
+        sa.select(entry.c.sleeve, entry.c.asset, sa.cast(sa.func.sum(entry.c.amount), sa.BigInteger))
+        .join(txn, txn.c.id == entry.c.txn)
+        .where(txn.c.account == account, txn.c.generation == generation)
+        .where(txn.c.session == session, txn.c.kind == kind)
+        .group_by(entry.c.sleeve, entry.c.asset)
+    )
+    return [(sleeve, asset, amount) for sleeve, asset, amount in rows]
 
 
 def close(connection: sa.Connection, batch: int, state: str, fill_hash: str | None, marked: Mark | None) -> None:

@@ -132,6 +132,17 @@ def apply(balances: Balances, transactions: Iterable[Transaction]) -> None:
                 held.pop(asset, None)
 
 
+def before(balances: Balances, entries: Iterable[Entry]) -> Balances:
+    """A copy of the balances with the entries taken back."""
+    found = {sleeve: dict(assets) for sleeve, assets in balances.items()}
+    for sleeve, asset, amount in entries:
+        held = found.setdefault(sleeve, {})
+        held[asset] = held.get(asset, 0) - amount
+        if not held[asset]:
+            del held[asset]
+    return found
+
+
 def unbalanced(transactions: Sequence[Transaction]) -> list[str]:
     """Keys of transactions whose entries do not sum to zero for some asset."""
     return [transaction.key for transaction in transactions if any(_sums(transaction).values())]

@@ -275,6 +275,7 @@ book = Table(
     Column("account", Text, primary_key=True),
     Column("session", Date, nullable=False),
     _amount("cash"),
+    Column("acted", ARRAY(Text), nullable=False, server_default="{}"),
     schema=BROKER,
 )
 

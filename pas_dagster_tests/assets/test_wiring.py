@@ -110,7 +110,8 @@ class TestThePreview:
     def test_shows_the_newest_rows_of_a_short_run(self):
         text = wiring.preview(rates(DAYS[:31]), DAYS[:31])["preview"].value
         lines = text.splitlines()
-        assert len(lines) == 2 + wiring.PREVIEW_ROWS
+        assert 2 + 15 <= len(lines) <= 2 + wiring.PREVIEW_ROWS
+        assert len(text) < 1000  # longer Markdown hides behind a click in the UI
         assert f"| {DAYS[30]} |" in lines[-1]
 
     def test_is_left_out_of_a_long_run_which_repeats_its_metadata_on_every_partition(self):

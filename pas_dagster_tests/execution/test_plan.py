@@ -122,6 +122,58 @@ def test_a_symbol_without_a_price_is_noted_not_guessed() -> None:
         make([SleeveTarget("a", 0, {}, True, False)], {"a": {"ZZZ": 1}})
 
 
+def resized(share: float, weights: dict[str, float] | None = None) -> list[SleeveTarget]:
+    return [SleeveTarget("a", share, weights or {"BBB": 1.0}, rebalance=False, resize=True)]
+
+
+def test_a_resize_without_new_weights_scales_what_is_held() -> None:
+    # Worth 4,000: 1,000 and 2,020.20 in shares, the rest cash; the account is worth 10,000.
+    cash = units.money("979.80")
+    held: Balances = {
+        "a": {"AAA": 100 * units.SHARE, "CCC": 20 * units.SHARE, CASH: cash},
+        journal.TREASURY: {CASH: units.money(6_000)},
+    }
+    made = make(resized(0.6), held)
+    assert {one.symbol: one.quantity for one in made.intents} == {
+        "AAA": pytest.approx(50 * units.SHARE, abs=1_000),
+        "CCC": pytest.approx(10 * units.SHARE, abs=1_000),
+    }
+    journal.apply(held, made.transfers)
+    spent = sum(units.value(one.quantity, one.price) for one in made.intents)
+    assert held["a"][CASH] - spent == pytest.approx(1.5 * cash, abs=10)
+    less = make(resized(0.2), {"a": held["a"] | {CASH: cash}, journal.TREASURY: {CASH: units.money(6_000)}})
+    assert {one.symbol: one.quantity for one in less.intents} == {
+        "AAA": pytest.approx(-50 * units.SHARE, abs=1_000),
+        "CCC": pytest.approx(-10 * units.SHARE, abs=1_000),
+    }
+
+
+def test_a_scaled_sleeve_that_is_fully_invested_pays_its_costs() -> None:
+    held: Balances = {"a": {"AAA": 400 * units.SHARE}, journal.TREASURY: {CASH: units.money(6_000)}}
+    [order] = make(resized(1.0), held).orders
+    assert units.money(5_990) < units.value(order.quantity, order.price) <= units.money(5_997)
+
+
+def test_scaling_that_is_too_small_rests() -> None:
+    held: Balances = {"a": {"AAA": 400 * units.SHARE, CASH: 0}, journal.TREASURY: {CASH: units.money(6_000)}}
+    made = make(resized(0.4004), held)
+    assert (made.intents, made.orders) == ([], [])
+    assert make(resized(0.4), held) == plan.Plan([], [], [], [])
+
+
+def test_share_nothing_sells_everything_and_nothing_held_buys_the_weights() -> None:
+    odd = 123_456_789_123
+    sold = make(resized(0.0), {"a": {"AAA": odd, CASH: units.money(50)}})
+    assert [(one.symbol, one.side, one.quantity) for one in sold.orders] == [("AAA", "sell", odd)]
+    bought = make(resized(0.5), {"a": {CASH: units.money(50)}, journal.TREASURY: {CASH: units.money(950)}})
+    assert [(one.symbol, one.side) for one in bought.orders] == [("BBB", "buy")]
+
+
+def test_weights_of_a_scaled_sleeve_are_not_bought_beside_its_holdings() -> None:
+    held: Balances = {"a": {"AAA": 100 * units.SHARE}, journal.TREASURY: {CASH: units.money(9_000)}}
+    assert {one.symbol for one in make(resized(0.3, {"ZZZ": 1.0}), held).intents} == {"AAA"}
+
+
 @pytest.mark.parametrize(
     "bad",
     [

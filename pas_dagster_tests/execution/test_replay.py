@@ -115,6 +115,28 @@ def test_changed_targets_and_rules_restate(ledger: Ledger) -> None:
     assert replay(ledger, world.spec(cost_bp=9.0), targets, SESSIONS[-1:], market).restated_from == SESSIONS[0]
 
 
+def test_a_resize_is_another_plan_than_a_rebalance(ledger: Ledger) -> None:
+    market, targets = world.market(), world.targets()
+    replay(ledger, world.spec(), targets, SESSIONS, market)
+    old = targets[SESSIONS[4]][0]
+    targets[SESSIONS[4]][0] = replace(old, rebalance=False)
+    assert replay(ledger, world.spec(), targets, SESSIONS, market).restated_from == SESSIONS[4]
+
+
+def test_a_resized_sleeve_keeps_its_mix(ledger: Ledger) -> None:
+    ours = {day: [] for day in SESSIONS[:3]}
+    ours[SESSIONS[0]] = [world.target("alpha", 0.5, {"AAA": 0.5, "BBB": 0.3})]
+    ours[SESSIONS[2]] = [world.target("alpha", 0.8, {"CCC": 1.0}, rebalance=False)]
+    market = world.market()
+    replay(ledger, world.spec(cost_bp=0.0), ours, SESSIONS[:2], market)
+    before = sound(ledger)["alpha"]
+    replay(ledger, world.spec(cost_bp=0.0), ours, SESSIONS[:3], market)
+    after = sound(ledger)["alpha"]
+    assert after["AAA"] / before["AAA"] == pytest.approx(after["BBB"] / before["BBB"], abs=1e-6)
+    assert after["AAA"] / before["AAA"] == pytest.approx(1.6, rel=0.05)
+    assert "CCC" not in after
+
+
 def test_a_restatement_needs_every_target(ledger: Ledger) -> None:
     replay(ledger, world.spec(), world.targets(), SESSIONS, world.market())
     corrected = world.market()

@@ -8,7 +8,7 @@ from pas_dagster.errors import PasError
 from pas_dagster.execution.brokers.base import Ticket
 from pas_dagster.execution.brokers.postgres_store import connect
 from pas_dagster.execution.brokers.simulated import Book, MemoryStore, SimulatedBroker
-from pas_dagster.execution.market import Tape
+from pas_dagster.execution.market import CorporateAction, Tape
 from pas_dagster.ledger import units
 from pas_dagster.ledger.store import Ledger
 from pas_dagster_tests.execution import world
@@ -86,6 +86,27 @@ def test_a_session_that_is_over_takes_nothing(broker: SimulatedBroker) -> None:
     broker.executions(SESSIONS[1])
     assert broker.submit(buy()).reason == f"session {DAY} is over"
     assert broker.clock().session == SESSIONS[1]
+
+
+def test_an_action_announced_late_reaches_what_was_held_at_the_open_once(ledger: Ledger) -> None:
+    full, spec = world.market(), world.spec()
+    connect(ledger, spec, full).submit(buy())
+    connect(ledger, spec, full).executions(DAY)
+    day = SESSIONS[1]
+    early = connect(ledger, spec, world.before(full, day))
+    early.submit(buy("two")._replace(session=day))
+    assert early.executions(day) == []
+    full.events[day] = [CorporateAction("split", "AAA", 2.0), CorporateAction("dividend", "AAA", 1.0)]
+    for _ in range(2):
+        late = connect(ledger, spec, full)
+        [execution] = late.executions(day)
+        assert late.positions() == {"AAA": 30 * units.SHARE}
+    before = early.account().cash - execution.notional - execution.fee
+    assert late.account().cash == before + units.money(20)
+    full.events[day].append(CorporateAction("dividend", "AAA", 1.0))  # after the fills, still for the 20 of the open
+    settled = connect(ledger, spec, full)
+    settled.executions(day)
+    assert settled.account().cash == before + units.money(40)
 
 
 def test_resting_orders_keep_a_session_open() -> None:

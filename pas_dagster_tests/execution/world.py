@@ -19,7 +19,11 @@ SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE")
 
 @dataclass
 class Tables:
-    """A market in two dicts. `reference` is the last close before the day, unless a test names another."""
+    """A market in two dicts.
+
+    `reference` is the last close before the day, on the basis and under the names of that day's open, unless a test
+    names another.
+    """
 
     bars: dict[date, dict[str, float]]
     events: dict[date, list[CorporateAction]] = field(default_factory=dict)
@@ -27,9 +31,14 @@ class Tables:
 
     def reference(self, decision: date) -> Mapping[str, float]:
         found: dict[str, float] = {}
-        for day in sorted(self.bars):
+        for day in sorted(day for day in self.bars.keys() | self.events.keys() if day <= decision):
+            for action in self.events.get(day, []):
+                if action.kind == "split" and action.symbol in found:
+                    found[action.symbol] /= action.value
+                elif action.new_symbol and action.symbol in found:
+                    found[action.new_symbol] = found.pop(action.symbol)
             if day < decision:
-                found |= self.bars[day]
+                found |= self.bars.get(day, {})
         return found | self.overrides.get(decision, {})
 
     def closes(self, session: date) -> Mapping[str, float]:
@@ -37,6 +46,22 @@ class Tables:
 
     def actions(self, session: date) -> Sequence[CorporateAction]:
         return self.events.get(session, [])
+
+
+def before(full: Tables, day: date) -> Tables:
+    """What is known of a market in the morning of a day: nothing of the day itself."""
+    bars = {session: bars for session, bars in full.bars.items() if session < day}
+    return Tables(bars, {session: events for session, events in full.events.items() if session < day})
+
+
+def act(full: Tables, day: date, action: CorporateAction) -> None:
+    """Let an action happen at the day's open: later bars follow it."""
+    full.events.setdefault(day, []).append(action)
+    for session, bars in full.bars.items():
+        if session >= day and action.kind == "split":
+            bars[action.symbol] /= action.value
+        elif session >= day and action.new_symbol:
+            bars[action.new_symbol] = bars.pop(action.symbol)
 
 
 def market(symbols: Sequence[str] = SYMBOLS, *, before: int = 1) -> Tables:

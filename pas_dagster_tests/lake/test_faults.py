@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from pas_dagster.lake import Lake, mirror
+from pas_dagster.lake.connection import connect
 from pas_dagster_tests.lake import frames, processes
 from pas_dagster_tests.lake.frames import DAYS, PRICES, bars, marks, plain, stored
 from pas_dagster_tests.lake.processes import SYMBOLS
+from pas_dagster_tests.ledger.database import execute
 
 OLD, NEW = 10.0, 11.0
 
@@ -70,6 +73,20 @@ def test_done_again_after_a_crash_before_the_copy_nothing_is_left_to_mend(
     monkeypatch.setattr(mirror, "STALE", "0 seconds")
     with Lake(filled, folder) as lake, Lake(filled, folder):
         assert plain(filled, PRICES) == stored(lake.read(PRICES))
+
+
+def test_copies_made_at_once_do_not_double_the_rows(filled: str, folder: Path) -> None:
+    """Writers of overlapping ranges, or a writer and a repair: each would insert what it has not seen of the other."""
+    connections = [connect(filled, folder) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(3):
+            execute(filled, "truncate pas.prices")
+            copies = [pool.submit(mirror.copy, each, PRICES, DAYS[0], DAYS[-1]) for each in connections]
+            for copy in copies:
+                copy.result(timeout=60)
+            assert plain(filled, PRICES) == stored(bars(DAYS, SYMBOLS, OLD))
+    for each in connections:
+        each.close()
 
 
 def test_six_processes_at_once_lose_nothing_and_see_nothing_half_done(url: str, folder: Path) -> None:

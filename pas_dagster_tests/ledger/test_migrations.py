@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 
 import pytest
 import sqlalchemy as sa
@@ -25,6 +26,27 @@ def test_four_at_once_migrate_once(server: str) -> None:
             did = list(pool.map(migrate, [url] * 4))
         assert sorted(did) == [False, False, False, True]
         assert migrate(url) is False
+
+
+def test_the_broker_takes_over_what_the_ledger_noted(url: str) -> None:
+    engine = sa.create_engine(url)
+    day = date(2024, 1, 2)
+    own = {"account": "a", "generation": 1, "session": day, "symbol": "AAA", "value": "1"}
+    with engine.begin() as connection:
+        connection.execute(
+            sa.insert(tables.account).values(id="a", broker="b", mode="simulated", opened=day, capital=1)
+        )
+        for kind in ("split", "delisting"):
+            connection.execute(sa.insert(tables.activity).values(id=f"{kind}:{day}:AAA", kind=kind, **own))
+        for name in ("a", "empty"):
+            connection.execute(sa.insert(tables.book).values(account=name, session=day, cash=1))
+        connection.execute(sa.text("alter table broker.book drop column acted"))
+        connection.execute(sa.text("update ledger.alembic_version set version_num = '0001'"))
+    assert migrate(url) is True
+    with engine.connect() as connection:
+        found = dict(connection.execute(sa.select(tables.book.c.account, tables.book.c.acted)).tuples().all())
+    assert found == {"a": [f"split:{day}:AAA"], "empty": []}
+    engine.dispose()
 
 
 def test_head_is_the_last_script() -> None:

@@ -39,7 +39,10 @@ class PostgresStore:
     def _load(self, connection: sa.Connection) -> Book:
         head, held, placed = tables.book, tables.position, tables.placed
         row = connection.execute(sa.select(head).where(head.c.account == self._account)).one_or_none()
-        session, cash = (self._fresh.session, self._fresh.cash) if row is None else (row.session, row.cash)
+        fresh = self._fresh
+        session, cash, acted = (
+            (fresh.session, fresh.cash, fresh.acted) if row is None else (row.session, row.cash, row.acted)
+        )
         positions = connection.execute(sa.select(held.c.symbol, held.c.quantity).where(held.c.account == self._account))
         orders = connection.execute(
             sa.select(*_columns(placed)).where(placed.c.account == self._account, placed.c.session == session)
@@ -49,6 +52,7 @@ class PostgresStore:
             cash,
             {row.symbol: row.quantity for row in positions},
             {order.cid: BrokerOrder(*order) for order in orders},
+            set(acted),
         )
 
     def find(self, cid: str) -> BrokerOrder | None:
@@ -97,8 +101,8 @@ class PostgresStore:
             connection.execute(insert(tables.done).on_conflict_do_nothing(), rows)
 
     def _move(self, connection: sa.Connection, book: Book) -> None:
-        upsert = insert(tables.book).values(account=self._account, session=book.session, cash=book.cash)
-        changed = {"session": book.session, "cash": book.cash}
+        changed = {"session": book.session, "cash": book.cash, "acted": sorted(book.acted)}
+        upsert = insert(tables.book).values(account=self._account, **changed)
         connection.execute(upsert.on_conflict_do_update(index_elements=["account"], set_=changed))
         held = tables.position
         connection.execute(sa.delete(held).where(held.c.account == self._account))

@@ -4,12 +4,13 @@ Market orders rest until the closes are known. Then sells fill first, and buys a
 pro rata: a cash account whose closing auction nets sells against buys. The price is the close itself; cost is a fee
 per traded dollar, rounded up to 1e-6 USD. A seller's proceeds are rounded down to 1e-6 USD, a buyer's price up. An
 order in a symbol without a bar expires, and so does the part of a buy that cash did not cover. Corporate actions
-reach positions at the open, delistings at the close.
+reach positions at the open, delistings at the close. Actions of the open that are announced later are applied before
+the session settles, to what was held at the open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Protocol
@@ -20,19 +21,25 @@ from pas_dagster.execution import actions, netting
 from pas_dagster.execution.brokers.base import BrokerAccount, BrokerOrder, Clock, Receipt, Ticket
 from pas_dagster.execution.market import CorporateAction, Tape
 from pas_dagster.ledger import units
+from pas_dagster.ledger.journal import CASH
 from pas_dagster.ledger.records import Execution
 
 CLOSE = time(16)
+NOTHING: Mapping[str, int] = {}
 
 
 @dataclass
 class Book:
-    """The broker's own books: session reached, cash, positions, orders that are not forgotten yet."""
+    """The broker's own books: session reached, cash, positions, orders that are not forgotten yet.
+
+    `acted`: ids of the actions of the session's open that touched a position.
+    """
 
     session: date
     cash: int
     positions: dict[str, int] = field(default_factory=dict)
     orders: dict[str, BrokerOrder] = field(default_factory=dict)
+    acted: set[str] = field(default_factory=set)
 
 
 class Store(Protocol):
@@ -131,8 +138,10 @@ class SimulatedBroker:
     def executions(self, session: date) -> Sequence[Execution]:
         """Settle the session if its closes are known, then report what happened in it."""
         self._open(session)
-        if session == self._book.session and self._tape.closes(session).known:
-            self._settle()
+        if session == self._book.session:
+            self._catch_up()
+            if self._tape.closes(session).known:
+                self._settle()
         return self._store.executions(session)
 
     def _open(self, session: date) -> None:
@@ -147,33 +156,54 @@ class SimulatedBroker:
                     f"import its prices before trading {session}."
                 )
             self._settle()
+        acted: set[str] = set()
         for day in calendar.sessions(book.session, session):
             if day > book.session:
-                self._act(day, at_close=False)
+                acted = self._act(day)
             if day < session:
-                self._act(day, at_close=True)
-        book.session = session
+                self._end(day)
+        book.session, book.acted = session, acted
         book.orders.clear()
         self._store.save(book, [], [], moved=True)
 
-    def _act(self, day: date, *, at_close: bool) -> None:
-        for action in self._tape.actions(day):
-            if (action.kind == actions.AT_CLOSE) == at_close:
-                self._apply(action)
+    def _act(self, day: date, known: Container[str] = (), traded: Mapping[str, int] = NOTHING) -> set[str]:
+        """Apply the actions of a day's open but for the known ones; the ids of those that touched a position."""
+        missed = actions.late(day, self._tape.actions(day), known)
+        return {name for action, name in missed if self._apply(action, traded)}
 
-    def _apply(self, action: CorporateAction) -> None:
+    def _end(self, day: date) -> None:
+        for action in self._tape.actions(day):
+            if action.kind == actions.AT_CLOSE:
+                self._apply(action, NOTHING)
+
+    def _catch_up(self) -> None:
+        """Apply what was announced since the session's open, to what was held before the session's trades."""
         book = self._book
-        held = book.positions.get(action.symbol, 0)
+        traded: dict[str, int] = {}
+        for one in self._store.executions(book.session):
+            order = self.find(one.cid)
+            assert order is not None  # it was executed here
+            signed = one.quantity if order.side == "buy" else -one.quantity
+            traded[order.symbol] = traded.get(order.symbol, 0) + signed
+        acted = self._act(book.session, book.acted, traded)
+        if acted:
+            book.acted |= acted
+            self._store.save(book, [], [], moved=True)
+
+    def _apply(self, action: CorporateAction, traded: Mapping[str, int]) -> bool:
+        """Apply an action to a position less what was traded of it since the open; whether there was one."""
+        book = self._book
+        held = book.positions.get(action.symbol, 0) - traded.get(action.symbol, 0)
         if not held:
-            return
-        result = actions.total(action, held)
-        if action.kind in ("dividend", "delisting"):
-            book.cash += result
-        if action.kind != "dividend":
-            del book.positions[action.symbol]
-        if action.kind in ("split", "symbol_change") and result:
-            symbol = action.new_symbol or action.symbol
-            book.positions[symbol] = book.positions.get(symbol, 0) + result
+            return False
+        for asset, change in actions.changed(action, held, actions.total(action, held)).items():
+            if asset == CASH:
+                book.cash += change
+                continue
+            book.positions[asset] = book.positions.get(asset, 0) + change
+            if not book.positions[asset]:
+                del book.positions[asset]
+        return True
 
     def _settle(self) -> None:
         book = self._book
@@ -189,7 +219,7 @@ class SimulatedBroker:
         affordable = {order.cid: quantity for (order, _), quantity in zip(payable, quantities, strict=True)}
         for order in buys:
             self._fill(order, affordable.get(order.cid, 0), "cash does not cover it", done)
-        self._act(book.session, at_close=True)
+        self._end(book.session)
         self._store.save(book, [book.orders[order.cid] for order in resting], done, moved=True)
 
     def _fill(self, order: BrokerOrder, quantity: int, short: str, done: list[Execution]) -> None:
