@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -109,7 +110,19 @@ def load(**overrides: Any) -> Settings:
     except (YAMLError, ValueError) as error:  # ValueError: a list or a bare word where settings should be
         reason = " ".join(str(error).split())
         raise PasError(f"{PROJECT / 'config.yaml'} is not a YAML file of `setting: value` lines ({reason}).") from None
+    _require_known_names()
     return _bind_to_home(chosen, overrides)
+
+
+def _require_known_names() -> None:
+    """A misspelt setting in config.yaml must not pass for one that was made."""
+    path = PROJECT / "config.yaml"
+    names = yaml.safe_load(path.read_text()) if path.exists() else None
+    unknown = sorted(set(names or {}) - set(Settings.model_fields))
+    if unknown:
+        raise PasError(
+            f"{path} has a setting {unknown[0]!r} that does not exist. There are: {', '.join(Settings.model_fields)}."
+        )
 
 
 def _bind_to_home(chosen: Settings, overrides: dict[str, Any]) -> Settings:

@@ -192,5 +192,9 @@ def test_a_file_is_brought_in_once_and_a_bad_one_changes_nothing(pas: Pas, tmp_p
     bad.write_text("date,close\n2024-01-05,4697.24\n2024-01-08,-1\n")
     assert "bad.csv" in pas("import", "sp500_index", str(bad), code=1)
     assert pas.state == before
+    gap = tmp_path / "gap.csv"
+    gap.write_text("date,close\n2024-01-05,4697.24\n2024-01-09,4756.50\n")
+    assert "gap.csv leaves the session 2024-01-08 without a row" in pas("import", "sp500_index", str(gap), code=1)
+    assert pas.state == before
     status = {row["asset"]: row for row in json.loads(pas("status", "--json"))}
     assert (status["sp500_index"]["rows"], status["sp500_index"]["last"]) == (3, "2024-01-04")

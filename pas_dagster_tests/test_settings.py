@@ -135,6 +135,12 @@ def test_a_broken_yaml_file_is_one_sentence_that_names_it(project: Path, yaml: s
     assert "\n" not in str(caught.value)
 
 
+def test_a_setting_that_does_not_exist_is_not_passed_over(project: Path) -> None:
+    write(project, yaml="maxweight: 0.3\n")
+    with pytest.raises(PasError, match="'maxweight' that does not exist.*max_weight"):
+        settings.load()
+
+
 def test_nested_settings_come_from_yaml_and_from_json(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(project, yaml="strategies:\n  congress_aggregate: {top_n: 5}\n")
     assert settings.load().strategies == {"congress_aggregate": {"top_n": 5}}

@@ -60,7 +60,10 @@ def metrics(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]
     days = wiring.keys(context)
     returns = portfolio_returns(workshop.lake, days[-1])
     rows = running_summary(returns, benchmark_returns(workshop.lake, days[-1]))
-    rows = rows[rows["known_on"].isin(pd.DatetimeIndex(days))]
+    # A sleeve has rows from its first return on, whatever else was computed with it.
+    begun = returns.apply(pd.Series.first_valid_index)
+    begun[ACCOUNT] = returns.index[0]
+    rows = rows[rows["known_on"].isin(pd.DatetimeIndex(days)) & (rows["known_on"] >= rows["portfolio"].map(begun))]
     last = rows[(rows["portfolio"] == ACCOUNT) & (rows["known_on"] == rows["known_on"].max())].dropna()
     numbers = {f"account {name}": float(v) for name, v in zip(last["statistic"], last["value"], strict=True)}
     yield from wiring.publish(context, STATISTICS, METRICS.conform(rows), numbers)

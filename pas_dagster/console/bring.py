@@ -52,6 +52,7 @@ def run(
         from pas_dagster.assets.resources import Workshop
         from pas_dagster.definitions import defs
 
+        _require_every_session(parsed, Workshop().lake)
         manifest = stage(parsed, chosen.home / "imports", RawStore(chosen.raw_dir))
         _keep_quarantine(Workshop().lake, manifest)
         names = [name for name in manifest.parts if name != QUARANTINE.name]
@@ -65,6 +66,22 @@ def run(
                     count = sum(one.count for one in done)
                     days = f"{min(one.first for one in done)} to {max(one.last for one in done)}"
                     console.print(f"{name}: {count:,} partitions, {days}", highlight=False)
+
+
+def _require_every_session(parsed: Parsed, lake: Lake) -> None:
+    """Where every session must have rows, a gap in the file is refused before anything is kept of it."""
+    from pas_dagster.assets.datasets import DATASETS
+
+    dense = {dataset.table.name for dataset in DATASETS if not dataset.quiet_days}
+    if parsed.table.name not in dense:
+        return
+    found = {day.date() for day in parsed.rows["known_on"].unique()} | set(lake.partitions(parsed.table))
+    missing = [day for day in calendar.sessions(min(found), parsed.through) if day not in found]
+    if missing:
+        raise PasError(
+            f"{parsed.file} leaves the session {missing[0]} without a row ({len(missing)} between {min(found)} and "
+            f"{parsed.through} are missing), and every session needs one. Complete the file."
+        )
 
 
 def _say(console: Console, parsed: Parsed) -> None:

@@ -114,7 +114,7 @@ def _account(lake: Lake, console: Console) -> None:
     index = lake.read(TABLES["sp500_index"]).set_index("known_on")["close"]
     traded = account.index[account["gross_exposure"] > 0]
     # Idle sessions before the first trade are no result; the last of them is what the first return starts from.
-    begin = max(0, account.index.get_loc(traded[0]) - 1) if len(traded) else 0
+    begin = max(0, int(account.index.searchsorted(traded[0])) - 1) if len(traded) else 0
     days = account.index[begin:].intersection(index.index)
     equity, index = account["equity"].reindex(days), index.reindex(days)
     table = pd.DataFrame({"account": _figures(equity), "index": _figures(index)}).rename_axis("").reset_index()
