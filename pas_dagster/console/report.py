@@ -29,15 +29,9 @@ def report(lake: Lake, console: Console, decision: date) -> None:
 
 
 def _datasets(lake: Lake, console: Console) -> None:
-    names = [
-        "universe",
-        "prices",
-        "corporate_actions",
-        "sp500_index",
-        "politician_trades",
-        "fama_french_factors",
-        "treasury_rates",
-    ]
+    from pas_dagster.assets.datasets import DATASETS
+
+    names = [dataset.table.name for dataset in DATASETS]
     parts = [
         f"select '{n}' as dataset, count(*) as rows, min(known_on) as first, max(known_on) as last from lake.{n}"
         for n in names
