@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 from dagster import AssetDep, AssetExecutionContext, AssetMaterialization, Failure, TimeWindowPartitionMapping
+
 # No public door leads to batches; the lock pins the version, and the tests of a restatement cover it.
 from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, generate_event_batch_id
 
