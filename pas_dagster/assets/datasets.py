@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import pandas as pd
 from dagster import AssetExecutionContext, AssetsDefinition, TimeWindowPartitionsDefinition
 
 from pas_dagster.assets import wiring
@@ -56,7 +57,8 @@ def dataset_asset(dataset: Dataset) -> AssetsDefinition:
     def _asset(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
         days = wiring.keys(context)
         fetched = fetch(table, workshop.providers, days[0], days[-1])
-        rows = fetched.rows[fetched.rows[table.partition].dt.date.isin(set(days))]
+        inside = fetched.rows[table.partition].isin(pd.DatetimeIndex(days))
+        rows = fetched.rows if inside.all() else fetched.rows[inside]
         _refuse_strays(table, fetched.rows, rows, days)
         yield from wiring.publish(context, product, rows, {"provider": fetched.provider})
 

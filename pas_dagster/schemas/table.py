@@ -101,6 +101,8 @@ class Table:
 
         Raises `KeyError` naming a missing column, `ValueError` naming one whose values cannot have its type.
         """
+        if self._is_conform(frame):
+            return frame  # millions of rows are not copied at every border
         result = {}
         for column in self.columns:
             if column.name not in frame:
@@ -113,6 +115,14 @@ class Table:
             except (ValueError, TypeError) as error:
                 raise ValueError(f"{self.name}.{column.name} {column.rule_text}: {error}") from None
         return pd.DataFrame(result, index=frame.index)
+
+    def _is_conform(self, frame: pd.DataFrame) -> bool:
+        if frame.columns.tolist() != self.names:
+            return False
+        if any(frame[column.name].dtype != column.kind.dtype for column in self.columns):
+            return False
+        days = [frame[column.name] for column in self.columns if column.kind is Kind.DATE]
+        return all((day.dt.normalize() == day).where(day.notna(), True).all() for day in days)
 
     def sort(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Rows in key order within the partition: the one order in which a table is stored."""
