@@ -54,6 +54,7 @@ def run(
 
         _require_every_session(parsed, Workshop().lake)
         manifest = stage(parsed, chosen.home / "imports", RawStore(chosen.raw_dir))
+        del parsed  # from here on the staged file speaks; two copies of millions of rows would be one too many
         _keep_quarantine(Workshop().lake, manifest)
         names = [name for name in manifest.parts if name != QUARANTINE.name]
         with progress(len(backfill.layers(defs, names))) as (_, on_layer):
