@@ -179,6 +179,8 @@ def _splits(seed: int, days: Ints, listing: Listing, dividends: Actions, whole: 
         busy = (dividends.announced <= session) & (session <= dividends.session)
         free = (steady if stock else levered) & (unit == 1)
         free[dividends.security[busy]] = False
+        if not free.any():
+            continue  # after a dozen years each has had its split
         price = np.where(free, whole[announced] / unit, np.nan)
         security = int(np.nanargmax(price) if ratio > 1 else np.nanargmin(price))
         unit[security] *= ratio

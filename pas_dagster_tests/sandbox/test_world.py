@@ -328,3 +328,8 @@ def _drift_after_purchases(seed: int, returns: pd.DataFrame) -> float:
     at = gained.index.searchsorted(trades["known_on"])
     keep = at < len(gained)
     return float(np.nanmean(gained.to_numpy()[at[keep], gained.columns.get_indexer(trades["symbol"])[keep]]))
+
+
+def test_a_world_of_many_years_runs_out_of_splits_and_goes_on() -> None:
+    world = World(seed=7, start=date(2010, 1, 4), end=date(2025, 12, 31))
+    assert world.table("prices")["known_on"].max() == pd.Timestamp("2025-12-31")
