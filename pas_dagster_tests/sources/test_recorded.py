@@ -36,7 +36,7 @@ def test_counts(home: Home, dataset: str, path: str, options: dict[str, Any], ro
     assert (len(parsed.rows), len(parsed.bad)) == (rows, bad)
 
 
-def test_a_wide_file_of_a_thousand_stocks_is_quick() -> None:
+def test_a_wide_file_of_a_thousand_stocks_is_read_whole() -> None:
     path = recorded("prices/stocks_sp1500_adjclose_daily_2015_2026.parquet")
     recycled = recycled_symbols(recorded("prices/universe_flags.csv"))
     context = Context(TABLES["prices"], path.name, Options(exclude=recycled), TODAY, START)
