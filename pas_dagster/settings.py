@@ -47,7 +47,6 @@ class Settings(BaseSettings):
     capital: int = Field(1_000_000, gt=0, description="Opening cash of the simulated account, USD")
     cost_bp: float = Field(5.0, ge=0, le=500, description="Proportional trading cost, basis points per traded dollar")
     min_order_usd: int = Field(5, ge=1, description="Smaller orders are not sent")
-    benchmark: str = Field("sp500_index", description="Dataset that the account is compared with")
     members: dict[str, str] = Field(
         default={"pelosi": "Nancy Pelosi", "meuser": "Daniel Meuser", "capito": "Shelley Moore Capito"},
         description="Sleeves that follow one member of Congress: suffix of the sleeve's name -> member",

@@ -78,16 +78,10 @@ def log_rows(decision: date, answer: Allocation) -> list[dict[str, Any]]:
     return [{"decision": decision, "position": at, **row} for at, row in enumerate([outcome, *answer.log_rows()])]
 
 
-def _sums_to_one(rows: pd.DataFrame, _: Sequence[date]) -> str | None:
-    sums = rows.groupby("decision")["weight"].sum()
-    off = sums[(sums - 1).abs() > 1e-9]
-    return None if off.empty else f"shares with cash sum to {off.iloc[0]:.9g} on {off.index[0]:%Y-%m-%d}"
-
-
 ALLOCATION_CHECKS = [
     wiring.valid_rows(ALLOCATION),
     wiring.complete(ALLOCATION),
-    wiring.Check("shares_sum_to_one", "Shares of the sleeves and cash sum to 1", _sums_to_one),
+    wiring.sums_to_one("shares_sum_to_one", "Shares of the sleeves and cash sum to 1", "shares"),
 ]
 LOG_CHECKS = [wiring.complete(LOG)]
 

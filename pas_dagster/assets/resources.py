@@ -37,7 +37,7 @@ def _ledger(url: str) -> Ledger:
 
 
 def forget_connections() -> None:
-    """Close what this process holds open; for whoever stops the database."""
+    """Let go of what this process holds open; for whoever stops the database."""
     for cached in (_lake, _ledger):
         cached.cache_clear()
 

@@ -69,16 +69,10 @@ def last_decided(lake: Lake, strategy: str, before: date) -> tuple[Weights, date
     if rows.empty:
         return Weights({}), None
     held = rows[rows["symbol"] != CASH]
-    decided = rows["status"].iloc[0] == "decided" or rows["decided_on"].iloc[0] < rows["decision"].iloc[0]
-    return Weights(dict(zip(held["symbol"], held["weight"], strict=True))), rows["decided_on"].iloc[
-        0
-    ].date() if decided else None
-
-
-def _sums_to_one(rows: pd.DataFrame, _: Sequence[date]) -> str | None:
-    sums = rows.groupby("decision")["weight"].sum()
-    off = sums[(sums - 1).abs() > 1e-9]
-    return None if off.empty else f"weights with cash sum to {off.iloc[0]:.9g} on {off.index[0]:%Y-%m-%d}"
+    weights = Weights(dict(zip(held["symbol"], held["weight"], strict=True)))
+    first = rows.iloc[0]
+    decided = first["status"] == "decided" or first["decided_on"] < first["decision"]
+    return weights, first["decided_on"].date() if decided else None
 
 
 def _from_the_past(rows: pd.DataFrame, _: Sequence[date]) -> str | None:
@@ -89,7 +83,7 @@ def _from_the_past(rows: pd.DataFrame, _: Sequence[date]) -> str | None:
 CHECKS = [
     wiring.valid_rows(WEIGHTS),
     wiring.complete(WEIGHTS),
-    wiring.Check("weights_sum_to_one", "Weights and cash of every decision sum to 1", _sums_to_one),
+    wiring.sums_to_one("weights_sum_to_one", "Weights and cash of every decision sum to 1", "weights"),
     wiring.Check("weights_are_not_from_the_future", "No decision uses weights decided after it", _from_the_past),
 ]
 

@@ -183,6 +183,17 @@ def complete(table: Table) -> Check:
     return Check("no_partition_is_empty", "Every partition of the run has rows: silence is an error", problem)
 
 
+def sums_to_one(name: str, description: str, what: str) -> Check:
+    """The weights of every decision, cash included, sum to 1; `what` calls them by their name."""
+
+    def problem(rows: pd.DataFrame, _: Sequence[date]) -> str | None:
+        sums = rows.groupby("decision")["weight"].sum()
+        off = sums[(sums - 1).abs() > 1e-9]
+        return None if off.empty else f"{what} with cash sum to {off.iloc[0]:.9g} on {off.index[0]:%Y-%m-%d}"
+
+    return Check(name, description, problem)
+
+
 def publish(
     context: AssetExecutionContext, product: Product, rows: pd.DataFrame, metadata: Mapping[str, Any] | None = None
 ) -> Iterator[AssetCheckResult | Output[pd.DataFrame]]:
