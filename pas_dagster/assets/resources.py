@@ -15,7 +15,7 @@ from pas_dagster.lake import Lake
 from pas_dagster.ledger.store import Ledger
 from pas_dagster.postgres import URL_VARIABLE
 from pas_dagster.settings import Settings
-from pas_dagster.sources.imported import ImportProvider
+from pas_dagster.sources.files.provider import ImportProvider
 from pas_dagster.sources.provider import Provider
 from pas_dagster.sources.raw import RawStore
 from pas_dagster.sources.sandbox import SandboxProvider

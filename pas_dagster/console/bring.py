@@ -18,11 +18,11 @@ from pas_dagster.errors import PasError
 from pas_dagster.lake import Lake
 from pas_dagster.schemas import TABLES
 from pas_dagster.settings import Settings
-from pas_dagster.sources.importer import Parsed, parse
-from pas_dagster.sources.layouts.universe import recycled_symbols
-from pas_dagster.sources.options import Options
+from pas_dagster.sources.files.importer import Parsed, parse
+from pas_dagster.sources.files.layouts.universe import recycled_symbols
+from pas_dagster.sources.files.options import Options
+from pas_dagster.sources.files.staging import Manifest, stage
 from pas_dagster.sources.raw import RawStore
-from pas_dagster.sources.staging import Manifest, stage
 
 QUARANTINE = TABLES["quarantine"]
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from pas_dagster.errors import PasError
 from pas_dagster.schemas import Table
-from pas_dagster.sources.layouts import congress, generic, prices, series, universe
-from pas_dagster.sources.layouts.shape import Context, Layout, Shaped, plain
+from pas_dagster.sources.files.layouts import congress, generic, prices, series, universe
+from pas_dagster.sources.files.layouts.shape import Context, Layout, Shaped, plain
 
 LAYOUTS: tuple[Layout, ...] = (*prices.LAYOUTS, *series.LAYOUTS, *congress.LAYOUTS, *universe.LAYOUTS)
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pas_dagster_tests.sources.homes import Home
+from pas_dagster_tests.sources.files.homes import Home
 
 
 @pytest.fixture

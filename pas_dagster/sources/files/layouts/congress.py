@@ -13,7 +13,7 @@ import pandas as pd
 
 from pas_dagster.schemas import normalise_symbols
 from pas_dagster.schemas.table import SYMBOL_PATTERN
-from pas_dagster.sources.layouts.shape import Context, Layout, Shaped, faults
+from pas_dagster.sources.files.layouts.shape import Context, Layout, Shaped, faults
 
 BRACKETS = (
     (1, 1_000),

@@ -9,8 +9,8 @@ import pandas as pd
 
 from pas_dagster import calendar
 from pas_dagster.schemas import Table
-from pas_dagster.sources import importer, staging
-from pas_dagster.sources.layouts.shape import SESSION_DATASETS
+from pas_dagster.sources.files import importer, staging
+from pas_dagster.sources.files.layouts.shape import SESSION_DATASETS
 from pas_dagster.sources.raw import RawStore
 
 _VALID_UNTIL_CHANGED = frozenset({"universe", "fama_french_factors"})

@@ -4,7 +4,7 @@ import pytest
 
 from pas_dagster.errors import PasError
 from pas_dagster.schemas.table import SYMBOL_PATTERN
-from pas_dagster_tests.sources.homes import Home
+from pas_dagster_tests.sources.files.homes import Home
 
 LONG = "date,symbol,close\n2024-01-02,A,10\n"
 

@@ -15,8 +15,8 @@ import pandas as pd
 
 from pas_dagster.errors import PasError
 from pas_dagster.schemas import normalise_symbols
-from pas_dagster.sources.layouts import universe
-from pas_dagster.sources.layouts.shape import (
+from pas_dagster.sources.files.layouts import universe
+from pas_dagster.sources.files.layouts.shape import (
     DATE_NAMES,
     Context,
     Layout,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pas_dagster.errors import PasError
-from pas_dagster.sources.layouts.shape import Context, Layout, Shaped, date_column, days, faults, joined, numbers
+from pas_dagster.sources.files.layouts.shape import Context, Layout, Shaped, date_column, days, faults, joined, numbers
 
 FACTORS = ("mkt_rf", "smb", "hml", "rmw", "cma", "rf")
 _PUBLICATION_LAG = pd.Timedelta(days=60)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pas_dagster import calendar
 from pas_dagster.schemas import Column, Kind, Table
-from pas_dagster.sources.options import Options
+from pas_dagster.sources.files.options import Options
 
 DATE_NAMES = frozenset({"", "date", "day", "timestamp", "known_on", "event_date", "t", "observation_date"})
 SESSION_DATASETS = frozenset({"prices", "sp500_index", "treasury_rates"})  # nothing is published on other days

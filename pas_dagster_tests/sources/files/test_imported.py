@@ -6,10 +6,10 @@ import pytest
 
 from pas_dagster.errors import PasError
 from pas_dagster.schemas import TABLES
-from pas_dagster.sources import importer, staging
-from pas_dagster.sources.options import Options
+from pas_dagster.sources.files import importer, staging
+from pas_dagster.sources.files.options import Options
 from pas_dagster.sources.provider import fetch
-from pas_dagster_tests.sources.homes import START, Home
+from pas_dagster_tests.sources.files.homes import START, Home
 from pas_dagster_tests.sources.test_layouts import house
 
 PRICES = TABLES["prices"]

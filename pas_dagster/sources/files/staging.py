@@ -18,8 +18,8 @@ from uuid import uuid4
 import pandas as pd
 
 from pas_dagster.errors import PasError
-from pas_dagster.sources.importer import Parsed, parse_bytes
-from pas_dagster.sources.options import Options
+from pas_dagster.sources.files.importer import Parsed, parse_bytes
+from pas_dagster.sources.files.options import Options
 from pas_dagster.sources.raw import RawStore
 
 _ROW_GROUP = 131_072  # rows sorted by known_on: a reader of one day skips all groups but one

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pas_dagster.errors import PasError
-from pas_dagster_tests.sources.homes import Home
+from pas_dagster_tests.sources.files.homes import Home
 
 DAY = pd.Timestamp
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from pas_dagster.schemas import Table, normalise_symbols
 from pas_dagster.schemas.table import SYMBOL_PATTERN
-from pas_dagster.sources.layouts.shape import SESSION_DATASETS, Context, Layout, Shaped
+from pas_dagster.sources.files.layouts.shape import SESSION_DATASETS, Context, Layout, Shaped
 
 _GIVEN = frozenset({"provider", "raw"})  # the import knows these itself
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pas_dagster.errors import PasError
-from pas_dagster.sources.readers import read_table
+from pas_dagster.sources.files.readers import read_table
 
 RECORDS = [{"a": 1.50, "b": "NA"}, {"a": None, "b": "x"}]
 
@@ -86,10 +86,10 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes,
 def test_missing_and_oversized_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PasError, match=r"no file .*nowhere.csv"):
         read_table(tmp_path / "nowhere.csv")
-    monkeypatch.setattr("pas_dagster.sources.readers.MAX_FILE", 3)
+    monkeypatch.setattr("pas_dagster.sources.files.readers.MAX_FILE", 3)
     with pytest.raises(PasError, match=r"t.csv has 8 bytes"):
         read_table(write(tmp_path / "t.csv", b"a,b\n1,2\n"))
-    monkeypatch.setattr("pas_dagster.sources.readers.MAX_FILE", 999)
-    monkeypatch.setattr("pas_dagster.sources.readers.MAX_TEXT", 50)
+    monkeypatch.setattr("pas_dagster.sources.files.readers.MAX_FILE", 999)
+    monkeypatch.setattr("pas_dagster.sources.files.readers.MAX_TEXT", 50)
     with pytest.raises(PasError, match=r"t.csv.gz unpacks to more than 50"):
         read_table(write(tmp_path / "t.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 99)))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from pas_dagster.sources import importer, staging
-from pas_dagster.sources.imported import ImportProvider
-from pas_dagster.sources.importer import Parsed
-from pas_dagster.sources.options import Options
+from pas_dagster.sources.files import importer, staging
+from pas_dagster.sources.files.importer import Parsed
+from pas_dagster.sources.files.options import Options
+from pas_dagster.sources.files.provider import ImportProvider
 from pas_dagster.sources.raw import RawStore
 
 TODAY = date(2026, 11, 20)
@@ -53,12 +50,3 @@ class Home:
 
     def bring(self, dataset: str, path: Path, **options: Any) -> staging.Manifest:
         return staging.stage(self.parse(dataset, path, **options), self.imports, self.raw)
-
-
-def recorded(path: str) -> Path:
-    """A file of the recorded data; skips the test where the folder is absent."""
-    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    found = Path(os.environ.get("PAS_SHARED_DATA", beside)) / path
-    if not found.exists():
-        pytest.skip(f"no recorded data at {found}; set PAS_SHARED_DATA")
-    return found

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from pas_dagster.schemas import TABLES
-from pas_dagster.sources import readers
-from pas_dagster.sources.layouts import Context, prices
-from pas_dagster.sources.layouts.universe import recycled_symbols
-from pas_dagster.sources.options import Options
-from pas_dagster_tests.sources.homes import START, TODAY, Home, recorded
+from pas_dagster.sources.files import readers
+from pas_dagster.sources.files.layouts import Context, prices
+from pas_dagster.sources.files.layouts.universe import recycled_symbols
+from pas_dagster.sources.files.options import Options
+from pas_dagster_tests.recorded import recorded
+from pas_dagster_tests.sources.files.homes import START, TODAY, Home
 
 pytestmark = pytest.mark.shared
 

@@ -19,9 +19,9 @@ import pandas as pd
 from pas_dagster.errors import PasError
 from pas_dagster.schemas import TABLES, Table
 from pas_dagster.schemas.results import QUARANTINE
-from pas_dagster.sources import layouts, readers
-from pas_dagster.sources.layouts import Context, Layout, shape
-from pas_dagster.sources.options import Options
+from pas_dagster.sources.files import layouts, readers
+from pas_dagster.sources.files.layouts import Context, Layout, shape
+from pas_dagster.sources.files.options import Options
 
 EVENT_DATASETS = frozenset({"universe", "corporate_actions", "politician_trades", "fama_french_factors"})
 _BEFORE_START = "known before the first day"

@@ -15,8 +15,8 @@ import pandas as pd
 from pas_dagster import calendar
 from pas_dagster.errors import PasError
 from pas_dagster.schemas import normalise_symbols
-from pas_dagster.sources.layouts.shape import Context, Layout, Shaped, days
-from pas_dagster.sources.readers import read_table
+from pas_dagster.sources.files.layouts.shape import Context, Layout, Shaped, days
+from pas_dagster.sources.files.readers import read_table
 
 _LATE = 5  # sessions without a bar at the end of a file before a security counts as gone
 

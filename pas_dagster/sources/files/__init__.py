@@ -1,0 +1,1 @@
+"""History that comes in files: read, reshape, check, stage, and serve."""
