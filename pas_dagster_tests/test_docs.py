@@ -43,7 +43,7 @@ def test_every_direct_dependency_is_explained() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     explained = (ROOT / "docs/dependencies.md").read_text().lower()
     for line in [*project["project"]["dependencies"], *sum(project["dependency-groups"].values(), [])]:
-        name = re.split(r"[<>=~]", line)[0]
+        name = re.split(r"[<>=~]", line)[0].lower()
         assert name in explained, f"docs/dependencies.md does not say why {name} is there"
 
 

@@ -25,6 +25,7 @@ SCHEMA = "pas"
 STALE = "2 minutes"  # a younger mark may belong to a writer that is still at work
 _TYPES = {
     Kind.DATE: "date",
+    Kind.INSTANT: "timestamp",
     Kind.TEXT: "text",
     Kind.FLOAT: "double precision",
     Kind.INT: "bigint",

@@ -34,6 +34,16 @@ class Tag(IntEnum):
     CONGRESS = 13
     INDEX_BARS = 14
     PRICING = 15
+    LOBBYING = 16
+    CONTRACTS = 17
+    INSIDERS = 18
+    WIKI = 19
+    REDDIT = 20
+    TRENDS = 21
+    APPS = 22
+    NEWS = 23
+    RATINGS = 24
+    CATALYSTS = 25
 
 
 def generator(seed: int, tag: Tag, block: int = 0) -> np.random.Generator:

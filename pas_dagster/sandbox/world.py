@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,9 @@ from pas_dagster.sandbox.market import STYLES, Market, simulate
 from pas_dagster.sandbox.prices import ANNOUNCED, Actions, Tape, bars, index_bars, record, symbols
 from pas_dagster.sandbox.streams import Floats, Ints
 
+FEEDS: dict[str, str] = {}
+"""What is published about the companies: table -> module of this package whose `rows(world)` gives all of it."""
+
 TABLES = (
     "universe",
     "prices",
@@ -29,6 +33,7 @@ TABLES = (
     "politician_trades",
     "fama_french_factors",
     "treasury_rates",
+    *FEEDS,
 )
 
 _LOOKAHEAD = timedelta(days=45)
@@ -97,7 +102,8 @@ class World:
                 "fama_french_factors": _factors,
                 "treasury_rates": _rates,
             }
-            frame = builders[name](self)
+            build = builders.get(name) or import_module(f"pas_dagster.sandbox.{FEEDS[name]}").rows
+            frame = build(self)
             known = frame["known_on"] <= pd.Timestamp(self.end)
             self._cache[name] = frame[known].reset_index(drop=True)
         return self._cache[name]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pas_dagster.schemas.table import SYMBOL_PATTERN, Column, Kind
 
 KNOWN_ON = Column("known_on", Kind.DATE, "Day on which the fact became known; the partition", "New York day")
+KNOWN_AT = Column(
+    "known_at", Kind.INSTANT, "Instant it became known, where the source states one", "UTC", nullable=True
+)
 EVENT_DATE = Column("event_date", Kind.DATE, "Day on which it happened", "New York day")
 SYMBOL = Column("symbol", Kind.TEXT, "Symbol, class after a dot", rule={"pattern": SYMBOL_PATTERN})
 TICKER = Column("symbol", Kind.TEXT, "Symbol, class after a dot; null when unlisted", nullable=True)

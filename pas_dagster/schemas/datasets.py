@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pas_dagster.schemas.columns import EVENT_DATE, KNOWN_ON, PROVIDER, RAW, SYMBOL, TICKER, count, day, number, text
+from pas_dagster.schemas.columns import (
+    EVENT_DATE,
+    KNOWN_AT,
+    KNOWN_ON,
+    PROVIDER,
+    RAW,
+    SYMBOL,
+    TICKER,
+    count,
+    day,
+    flag,
+    number,
+    text,
+)
 from pas_dagster.schemas.table import Column, Table
 
 
 def dataset(name: str, doc: str, columns: Sequence[Column], key: Sequence[str]) -> Table:
     """A fact table: every row says when it became known, when it happened, who served it and from which bytes."""
-    return Table(name, doc, [KNOWN_ON, EVENT_DATE, *columns, PROVIDER, RAW], key)
+    return Table(name, doc, [KNOWN_ON, KNOWN_AT, EVENT_DATE, *columns, PROVIDER, RAW], key)
 
 
 UNIVERSE = dataset(
@@ -129,7 +142,7 @@ LOBBYING = dataset(
         text("registrant", "Who lobbies", nullable=True),
         text("quarter", "Quarter reported, such as 2026Q1"),
         number("amount", "Income or expense reported", "USD", nullable=True, min=0),
-        text("amends", "Filing it replaces", nullable=True),
+        flag("amendment", "Whether it replaces an earlier filing of the same registrant, client and quarter"),
     ],
     ["filing_id"],
 )
@@ -137,14 +150,27 @@ LOBBYING = dataset(
 WIKI_VIEWS = dataset(
     "wiki_views",
     "Daily page views of a company's Wikipedia article",
-    [SYMBOL, text("article", "Title of the article"), count("views", "Views", "per day", min=0)],
+    [
+        SYMBOL,
+        text("article", "Title of the article the views are counted under"),
+        text("redirected_from", "Title that was asked for, where it redirects to the article", nullable=True),
+        count("views", "Views", "per day", min=0),
+    ],
     ["event_date", "symbol"],
 )
 
 DC_INSIDER_SCORES = dataset(
     "dc_insider_scores",
-    "Score of political attention to a company",
-    [SYMBOL, number("score", "Score", "", min=0)],
+    "Score of a company's ties to Washington: mean of its ranks by congressional trading, lobbying and contracts",
+    [
+        SYMBOL,
+        number("score", "Score; 100 is the highest", "", min=0, max=100),
+        number(
+            "congress", "Percentile by congressional net buying of the last year", "", nullable=True, min=0, max=100
+        ),
+        number("lobbying", "Percentile by lobbying spend of the last year", "", nullable=True, min=0, max=100),
+        number("contracts", "Percentile by contracts of the last year", "", nullable=True, min=0, max=100),
+    ],
     ["event_date", "symbol"],
 )
 
@@ -156,6 +182,7 @@ GOV_CONTRACTS = dataset(
         TICKER,
         text("recipient", "Who receives it"),
         text("agency", "Who awards it", nullable=True),
+        text("kind", "A new award or a change of an old one", nullable=True, among=("new", "modification")),
         number("amount", "Obligation; negative when taken back", "USD"),
         text("description", "Description", nullable=True),
     ],
@@ -168,6 +195,7 @@ APP_REVIEWS = dataset(
     [
         SYMBOL,
         text("app", "App"),
+        text("app_id", "Identifier in the store", nullable=True),
         number("rating", "Average rating", "stars", min=0, max=5),
         count("ratings", "Number of ratings", min=0),
         number("hype", "Week-over-week change that the rank uses", "", nullable=True),
@@ -217,6 +245,7 @@ ANALYST_RATINGS = dataset(
         text("action", "What changed", among=("upgrade", "downgrade", "initiate", "maintain", "reiterate")),
         text("from_grade", "Grade before", nullable=True),
         text("to_grade", "Grade after", nullable=True),
+        number("target_before", "Price target before", "USD", nullable=True, above=0),
         number("target", "Price target", "USD", nullable=True, above=0),
     ],
     ["event_date", "symbol", "firm", "action"],
@@ -230,11 +259,14 @@ INSIDER_BUYING = dataset(
         count("line", "Line within the filing", min=1),
         SYMBOL,
         text("insider", "Reporting owner"),
+        text("role", "Insider's role", nullable=True, among=("officer", "director", "owner", "other")),
         text("title", "Officer's title", nullable=True),
         text("code", "Transaction code: P purchase, S sale, A grant, M exercise"),
         text("direction", "Acquired or disposed", among=("buy", "sell")),
         number("shares", "Shares", "shares", min=0),
         number("price", "Price per share", "USD", nullable=True, min=0),
+        text("plan", "Whether under a 10b5-1 plan; null when not stated", nullable=True, among=("yes", "no")),
+        flag("amendment", "Whether the filing replaces an earlier one (4/A)"),
     ],
     ["accession", "line"],
 )
@@ -243,13 +275,14 @@ CATALYST_EVENTS = dataset(
     "catalyst_events",
     "Dated events that may move a small company, such as regulatory decisions",
     [
+        text("event_id", "Identifier of the trial, application or entry"),
         TICKER,
         text("company", "Company"),
         text("product", "Product or trial", nullable=True),
         text("kind", "Kind of event"),
         day("expected_on", "Day on which it is expected"),
     ],
-    ["known_on", "company", "kind", "expected_on"],
+    ["known_on", "event_id", "kind"],
 )
 
 DATASETS = [

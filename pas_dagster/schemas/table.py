@@ -26,6 +26,7 @@ class Kind(Enum):
     """A column type: name in the docs -> (SQL type, pandas dtype)."""
 
     DATE = ("date", "datetime64[us]")
+    INSTANT = ("timestamp", "datetime64[us]")
     TEXT = ("varchar", "str")
     FLOAT = ("double", "float64")
     INT = ("bigint", "int64")
@@ -184,6 +185,8 @@ def _cast(values: pd.Series, kind: Kind) -> pd.Series:
             if pd.api.types.is_numeric_dtype(values) and values.notna().any():
                 raise ValueError("a number is not a day")  # it would count as nanoseconds since 1970
             return pd.to_datetime(values).dt.tz_localize(None).dt.normalize().astype("datetime64[us]")
+        case Kind.INSTANT:
+            return pd.to_datetime(values, utc=True).dt.tz_localize(None).astype("datetime64[us]")
         case Kind.INT:
             whole = values.astype("int64")
             if values.dtype == object or pd.api.types.is_float_dtype(values):

@@ -53,7 +53,7 @@ def value(column: Column) -> Any:
     if column.kind is Kind.FLOAT:
         low, high = column.rule.get("min", column.rule.get("above", 0)), column.rule.get("max", np.inf)
         return float(min(high, low + 0.5))
-    return {Kind.DATE: DAY, Kind.TEXT: "A", Kind.INT: 1, Kind.BOOL: True}[column.kind]
+    return {Kind.DATE: DAY, Kind.INSTANT: DAY, Kind.TEXT: "A", Kind.INT: 1, Kind.BOOL: True}[column.kind]
 
 
 def rows(table: Table, count: int) -> pd.DataFrame:
@@ -62,6 +62,7 @@ def rows(table: Table, count: int) -> pd.DataFrame:
     by = next(name for name in reversed(table.key) if "among" not in table.column(name).rule)
     different = {
         Kind.DATE: [DAY + pd.Timedelta(days=n) for n in range(count)],
+        Kind.INSTANT: [DAY + pd.Timedelta(hours=n) for n in range(count)],
         Kind.TEXT: [f"A{n}" for n in range(count)],
         Kind.INT: list(range(1, count + 1)),
     }
@@ -102,7 +103,7 @@ def test_everything_is_described(table: Table) -> None:
 @pytest.mark.parametrize("table", DATASETS, ids=lambda table: table.name)
 def test_facts_say_when_they_were_known_when_they_happened_and_who_said_so(table: Table) -> None:
     assert table.partition == "known_on"
-    assert table.names[:2] == ["known_on", "event_date"]
+    assert table.names[:3] == ["known_on", "known_at", "event_date"]
     assert table.names[-2:] == ["provider", "raw"]
 
 

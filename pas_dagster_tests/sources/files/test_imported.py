@@ -10,7 +10,7 @@ from pas_dagster.sources.files import importer, staging
 from pas_dagster.sources.files.options import Options
 from pas_dagster.sources.provider import fetch
 from pas_dagster_tests.sources.files.homes import START, Home
-from pas_dagster_tests.sources.test_layouts import house
+from pas_dagster_tests.sources.files.test_layouts import house
 
 PRICES = TABLES["prices"]
 

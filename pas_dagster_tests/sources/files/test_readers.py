@@ -21,10 +21,13 @@ def write(path: Path, content: bytes) -> Path:
     [
         ("t.csv", b"a,b\n1.50,NA\n,x\n"),
         ("t.CSV", b"\xef\xbb\xbfa,b\r\n1.50,NA\r\n,x\r\n"),
-        ("t.csv.gz", gzip.compress(b"a,b\n1.50,NA\n,x\n")),
+        ("t.csv.gz", gzip.compress(b"a,b\n1.50,NA\n,x\n", mtime=0)),
         ("t.tsv", b"a\tb\n1.50\tNA\n\tx\n"),
         ("t.json", b'[{"a": 1.50, "b": "NA"}, {"b": "x"}]'),
-        ("t.json.gz", gzip.compress(json.dumps({"data": [{"a": "1.50", "b": "NA"}, {"a": None, "b": "x"}]}).encode())),
+        (
+            "t.json.gz",
+            gzip.compress(json.dumps({"data": [{"a": "1.50", "b": "NA"}, {"a": None, "b": "x"}]}).encode(), mtime=0),
+        ),
         ("t.jsonl", b'{"a": 1.50, "b": "NA"}\n\n{"a": "", "b": "x"}\n'),
     ],
 )
@@ -71,7 +74,7 @@ def test_parquet_keeps_types_and_gives_its_index_as_a_column(tmp_path: Path) -> 
         ("t.csv", b"a,b\n1,\xff\xfe\n", ["t.csv", "UTF-8", "line 2"]),
         ("t.csv", b"a,b\n1,\0\n", ["t.csv", "not text"]),
         ("t.csv.gz", b"no gzip", ["t.csv.gz", "gzip"]),
-        ("t.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99)[:-12], ["t.csv.gz", "gzip", "too early"]),
+        ("t.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-12], ["t.csv.gz", "gzip", "too early"]),
         ("t.csv", b"a,b\n1,2\n1,2,3\n", ["t.csv", "line 3"]),
         ("t.csv", b"a,a\n1,2\n", ["t.csv", "'a' twice"]),
     ],

@@ -133,6 +133,14 @@ def _new_york(instants: pd.Series) -> pd.Series:
     return instants.dt.tz_convert(calendar.NEW_YORK).dt.tz_localize(None).astype("datetime64[us]")
 
 
+def instants(values: pd.Series) -> pd.Series:
+    """Instants as naive UTC, datetime64[us]; NaT where the text states none. What has no zone is UTC."""
+    found = values if values.dtype.kind == "M" else pd.to_datetime(values, format="ISO8601", errors="coerce", utc=True)
+    if isinstance(found.dtype, pd.DatetimeTZDtype):
+        found = found.dt.tz_convert("UTC").dt.tz_localize(None)
+    return found.astype("datetime64[us]")
+
+
 def numbers(values: pd.Series) -> pd.Series:
     """Numbers as float64, thousands commas allowed; NaN where the text is no number."""
     if values.dtype.kind in "fiub":
@@ -168,6 +176,8 @@ def _read(values: pd.Series, column: Column) -> pd.Series:
     match column.kind:
         case Kind.DATE:
             return days(values)
+        case Kind.INSTANT:
+            return instants(values)
         case Kind.FLOAT:
             return numbers(values)
         case Kind.INT:
@@ -183,7 +193,12 @@ def _read(values: pd.Series, column: Column) -> pd.Series:
 def _misread(column: Column, value: object) -> str:
     if pd.isna(value):
         return f"{column.name} is missing"
-    words = {Kind.DATE: "is not a day", Kind.FLOAT: "is not a number", Kind.INT: "is not a whole number"}
+    words = {
+        Kind.DATE: "is not a day",
+        Kind.INSTANT: "is not an instant",
+        Kind.FLOAT: "is not a number",
+        Kind.INT: "is not a whole number",
+    }
     return f"{column.name} {value!r} {words.get(column.kind, 'is not true or false')}"
 
 
