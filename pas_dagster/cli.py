@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 database = typer.Typer(help="The embedded Postgres.", no_args_is_help=True)
 app.add_typer(database, name="db")
+sandbox = typer.Typer(help="The simulated world's web sites.", no_args_is_help=True)
+app.add_typer(sandbox, name="sandbox")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -77,6 +79,64 @@ def import_(
     from pas_dagster.console.bring import run
 
     run(_settings(), dataset, file, _pairs(column_map, "--map"), _pairs(option, "--option"), exclude, max_bad)
+
+
+@app.command()
+def fetch(
+    dataset: Annotated[str, typer.Argument(help="Dataset, such as insider_buying; `pas sources` lists them.")],
+    day: Annotated[str | None, typer.Option("--date", help="One day, YYYY-MM-DD; the newest if left out.")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="First day of a range.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Last day of a range.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Read the bytes fetched before; ask nobody.")] = False,
+) -> None:
+    """Ask the sources of a dataset for days, and store what they say."""
+    from pas_dagster.console.fetch import run
+
+    one = _day(day, "--date")
+    if one and (since or until):
+        raise PasError("give either --date, or --from and --to")
+    first, last = one or _day(since, "--from"), one or _day(until, "--to")
+    if (first is None) != (last is None) or (first and last and first > last):
+        raise PasError("a range needs --from and --to, the first not after the last")
+    run(_settings(), dataset, first, last, again=again)
+
+
+@app.command()
+def record(
+    dataset: Annotated[str, typer.Argument(help="Dataset.")],
+    tape: Annotated[Path, typer.Option(help="Folder for the tape.")],
+    provider: Annotated[str | None, typer.Option(help="Source; the dataset's first if left out.")] = None,
+    day: Annotated[str | None, typer.Option("--date", help="Day to ask for, YYYY-MM-DD.")] = None,
+) -> None:
+    """Save a source's live answers as a tape that `pas sandbox serve --tape` plays."""
+    from pas_dagster.console.fetch import record as run
+
+    run(_settings(), dataset, provider, _day(day, "--date"), tape)
+
+
+@app.command()
+def sources(as_json: Json = False) -> None:
+    """Who can supply each dataset, how far back, and what is missing."""
+    from pas_dagster.console.fetch import sources as found
+    from pas_dagster.console.table import show
+
+    frame = found(_settings())
+    print(frame.to_json(orient="records")) if as_json else show(frame)
+
+
+@sandbox.command("serve")
+def sandbox_serve(
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 8765,
+    tape: Annotated[Path | None, typer.Option(help="Play recorded answers from this folder instead.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="HOST[/PATH]=FAULT[*TIMES]; may be given often.")] = None,
+    limited: Annotated[bool, typer.Option("--limited", help="Enforce the sites' rate limits.")] = False,
+    hosts: Annotated[bool, typer.Option("--hosts", help="List the hosts and end.")] = False,
+) -> None:
+    """Serve the sandbox world over HTTP in the sources' own formats."""
+    from pas_dagster.console.sandbox import run
+
+    chosen = _settings()
+    run(chosen.seed, chosen.start, port, tape, fault or [], limited, hosts)
 
 
 @app.command()

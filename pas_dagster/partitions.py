@@ -36,6 +36,8 @@ def _windows(cron: str, *, exclusions: list[str | datetime] | None = None, ahead
 
 
 DAYS = _windows("0 0 * * *")
+# Sites that show only the present: a day's key exists while the day lasts, for later it is too late to look.
+SNAPSHOTS = _windows("0 0 * * *", ahead=1)
 SESSIONS = _windows("0 0 * * *", exclusions=["0 0 * * 0,6", *_CLOSED])
 # A weight set's key exists on its nominal day (end offset), and its window runs to the next nominal day.
 WEEKLY_MON = _windows("0 0 * * 1", ahead=1)

@@ -57,6 +57,22 @@ class Settings(BaseSettings):
     strategies: dict[str, dict[str, Any]] = Field(
         {}, description="Parameters of strategies: name -> parameter -> value"
     )
+    providers: dict[str, list[str]] = Field(
+        {}, description="Who serves a dataset, in order: dataset -> names; `pas sources` lists them"
+    )
+    sources: dict[str, dict[str, Any]] = Field({}, description="Options of sources: name -> option -> value")
+    base_urls: dict[str, str] = Field({}, description="Host -> address to use instead (a mirror, a successor site)")
+    sandbox_url: str | None = Field(
+        None, description="Address of a running `pas sandbox serve`; none = each process serves its own"
+    )
+    contact: str | None = Field(None, description="Name and e-mail address that sites see; SEC and Wikimedia insist")
+    cache_minutes: float = Field(15, ge=0, le=1440, description="How long an answer is used again without asking")
+    alpaca_key_id: SecretStr | None = Field(None, description="Alpaca: key id")
+    alpaca_secret_key: SecretStr | None = Field(None, description="Alpaca: secret key")
+    quiver_api_key: SecretStr | None = Field(None, description="Quiver API: key")
+    lda_api_key: SecretStr | None = Field(None, description="Senate LDA API: key; raises the limit from 15 a minute")
+    reddit_client_id: SecretStr | None = Field(None, description="Reddit: id of your own script application")
+    reddit_client_secret: SecretStr | None = Field(None, description="Reddit: its secret")
     window_weeks: int = Field(12, ge=4, le=520, description="Weeks of sleeve returns that the allocation looks at")
     min_weight: float = Field(0.0, ge=0, le=1, description="Smallest weight of a sleeve within the risky mix")
     max_weight: float = Field(0.40, gt=0, le=1, description="Largest weight of a sleeve")
@@ -79,6 +95,14 @@ class Settings(BaseSettings):
     @property
     def raw_dir(self) -> Path:
         return self.home / "raw"
+
+    @property
+    def captures_dir(self) -> Path:
+        return self.home / "captures"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.home / "cache"
 
     @classmethod
     def settings_customise_sources(

@@ -13,8 +13,8 @@ import pandas as pd
 from pas_dagster import calendar
 from pas_dagster.assets.resources import Workshop
 from pas_dagster.execution.market import CorporateAction
+from pas_dagster.sandbox import world
 from pas_dagster.schemas import TABLES
-from pas_dagster.sources.sandbox import SandboxProvider
 
 STALE_SESSIONS = 10  # a price older than this is no reference
 COLUMNS = ["known_on", "symbol", "close"]
@@ -31,7 +31,8 @@ class LakeMarket:
         self._lake = workshop.lake
         self._last = last
         self._symbols = list(symbols)
-        actions = self._lake.read(TABLES["corporate_actions"])
+        # Two providers may date the same action's becoming known differently; it still happens once.
+        actions = self._lake.read(TABLES["corporate_actions"]).drop_duplicates(TABLES["corporate_actions"].key)
         self._actions = _by_session(actions)
         self._renamed = _renamed(actions)
         self._trail: tuple[dict[str, float], dict[str, date], date | None] = ({}, {}, None)
@@ -119,8 +120,8 @@ def _sandbox_closes(workshop: Workshop, last: date) -> pd.DataFrame:
     known = workshop.lake.last_partition(TABLES["prices"]) or chosen.start - timedelta(1)
     if not calendar.sessions(known + timedelta(1), last):
         return none
-    provider = SandboxProvider(chosen.seed, chosen.start, last)
-    return provider.rows(TABLES["prices"], known + timedelta(1), last)[COLUMNS]
+    rows = world(chosen.seed, chosen.start, workshop.today).table("prices")
+    return rows.loc[rows["known_on"].between(pd.Timestamp(known + timedelta(1)), pd.Timestamp(last)), COLUMNS]
 
 
 def _renamed(actions: pd.DataFrame) -> list[tuple[str, str, date, float, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,10 +15,6 @@ from pas_dagster.lake import Lake
 from pas_dagster.ledger.store import Ledger
 from pas_dagster.postgres import URL_VARIABLE
 from pas_dagster.settings import Settings
-from pas_dagster.sources.files.provider import ImportProvider
-from pas_dagster.sources.provider import Provider
-from pas_dagster.sources.raw import RawStore
-from pas_dagster.sources.sandbox import SandboxProvider
 
 
 def now() -> datetime:
@@ -71,13 +67,8 @@ class Workshop(ConfigurableResource):
         return self.today if calendar.is_session(self.today) else calendar.previous_session(self.today)
 
     @property
-    def providers(self) -> list[Provider]:
-        """Where datasets come from, best first."""
-        imported = ImportProvider(self.settings.home / "imports", RawStore(self.settings.raw_dir))
-        if self.settings.world == "sandbox":
-            yesterday = self.today - timedelta(1)
-            return [SandboxProvider(self.settings.seed, self.settings.start, yesterday)]
-        return [imported]
+    def now(self) -> datetime:
+        return now()
 
 
 def _url() -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 from dagster import (
     AssetCheckKey,
     AssetCheckResult,
+    AssetCheckSeverity,
     AssetCheckSpec,
     AssetDep,
     AssetExecutionContext,
@@ -52,11 +53,14 @@ _MARKUP = re.compile(r"[\\`*_~|<>&\[\]]")
 
 @dataclass(frozen=True)
 class Check:
-    """A statement about the rows of a run that must hold; `problem` gives what breaks it, or None."""
+    """A statement about the rows of a run; `problem` gives what breaks it, or None.
+
+    It must hold, or the run fails. Without `problem` it only warns, and the step that publishes says what it found.
+    """
 
     name: str
     description: str
-    problem: Callable[[pd.DataFrame, Sequence[date]], str | None]
+    problem: Callable[[pd.DataFrame, Sequence[date]], str | None] | None
 
 
 def column_schema(table: Table) -> TableSchema:
@@ -111,7 +115,10 @@ class Product:
     @property
     def check_specs(self) -> list[AssetCheckSpec]:
         key = AssetKey(self.key)
-        return [AssetCheckSpec(c.name, asset=key, description=c.description, blocking=True) for c in self.checks]
+        return [
+            AssetCheckSpec(c.name, asset=key, description=c.description, blocking=c.problem is not None)
+            for c in self.checks
+        ]
 
 
 def step(
@@ -156,6 +163,11 @@ def keys(context: AssetExecutionContext) -> list[date]:
     return days
 
 
+def warning(name: str, description: str) -> Check:
+    """A check that warns and lets the rows pass."""
+    return Check(name, description, None)
+
+
 def valid_rows(table: Table) -> Check:
     """Every row satisfies the table's rules and the key is unique."""
 
@@ -195,21 +207,29 @@ def sums_to_one(name: str, description: str, what: str) -> Check:
 
 
 def publish(
-    context: AssetExecutionContext, product: Product, rows: pd.DataFrame, metadata: Mapping[str, Any] | None = None
+    context: AssetExecutionContext,
+    product: Product,
+    rows: pd.DataFrame,
+    metadata: Mapping[str, Any] | None = None,
+    warnings: Mapping[str, str | None] | None = None,
 ) -> Iterator[AssetCheckResult | Output[pd.DataFrame]]:
-    """Check, and only then hand the rows to the lake: a failed check leaves what was stored before."""
+    """Check, and only then hand the rows to the lake: a failed check leaves what was stored before.
+
+    `warnings`: name of a check that only warns -> what it found, or None.
+    """
     if product.key not in context.op_execution_context.selected_output_names:
         return
     days = keys(context)
     problems = []
     for check in product.checks:
-        problem = check.problem(rows, days)
-        problems += [problem] if problem else []
+        problem = check.problem(rows, days) if check.problem else (warnings or {})[check.name]
+        problems += [problem] if problem and check.problem else []
         if AssetCheckKey(AssetKey(product.key), check.name) in context.selected_asset_check_keys:
             yield AssetCheckResult(
                 asset_key=AssetKey(product.key),
                 check_name=check.name,
                 passed=problem is None,
+                severity=AssetCheckSeverity.ERROR if check.problem else AssetCheckSeverity.WARN,
                 metadata={"problem": problem} if problem else {"rows": len(rows)},
             )
     if problems:

@@ -7,7 +7,7 @@ process, with the same assets, events and lineage.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -95,9 +95,15 @@ def keys_between(partitions: TimeWindowPartitionsDefinition, first: date, last: 
 
 
 def run_layer(
-    defs: Definitions, instance: DagsterInstance, layer: Layer, keys: Sequence[str], clock: Callable[[], float]
+    defs: Definitions,
+    instance: DagsterInstance,
+    layer: Layer,
+    keys: Sequence[str],
+    clock: Callable[[], float],
+    tags: Mapping[str, str] | None = None,
 ) -> Done:
     """Materialise the layer's assets for the keys in one run. Raises `PasError` naming the asset that failed."""
+    os.environ.update(HISTORY_ENVIRONMENT)
     checks = None if len(keys) <= CHECKED else frozenset()
     job = defs.resolve_implicit_global_asset_job_def().get_subset(
         asset_selection=frozenset(layer.keys), asset_check_selection=checks
@@ -105,7 +111,7 @@ def run_layer(
     started = clock()
     result = job.execute_in_process(
         instance=instance,
-        tags={RANGE_START: keys[0], RANGE_END: keys[-1]},
+        tags={RANGE_START: keys[0], RANGE_END: keys[-1], **(tags or {})},
         run_config=RUN_CONFIG,
         raise_on_error=False,
     )
@@ -121,6 +127,7 @@ def _failure(result: Any, layer: Layer, keys: Sequence[str]) -> str:
             cause = error.cause or error
             reason = event.step_failure_data.user_failure_data
             text = reason.description if reason is not None and reason.description else cause.message.strip()
+            text = text.removeprefix(f"{PasError.__module__}.{PasError.__name__}: ")
             return f"{event.step_key} ({keys[0]} to {keys[-1]}) failed: {text}"
     return f"{', '.join(layer.names)} ({keys[0]} to {keys[-1]}) did not succeed; the run's log in `pas up` says why"
 
@@ -140,7 +147,6 @@ def backfill(
 
     `last` bounds decisions; facts end the day before, because a decision knows nothing of its own day.
     """
-    os.environ.update(HISTORY_ENVIRONMENT)
     done = []
     for layer in layers(defs, only):
         keys = keys_between(layer.partitions, first, last, now)

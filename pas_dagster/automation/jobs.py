@@ -7,7 +7,7 @@ from dagster import AssetSelection, define_asset_job
 from pas_dagster.assets import datasets
 from pas_dagster.assets.strategies import STRATEGIES
 from pas_dagster.calendar import Cadence
-from pas_dagster.partitions import BY_CADENCE, DAYS, SESSION_DECISION, SESSIONS, WEEKLY_DECISION
+from pas_dagster.partitions import BY_CADENCE, DAYS, SESSION_DECISION, SESSIONS, SNAPSHOTS, WEEKLY_DECISION
 
 
 def _datasets(partitions: object) -> AssetSelection:
@@ -21,6 +21,9 @@ def _strategies(cadence: Cadence) -> AssetSelection | None:
 
 DAILY_FACTS = define_asset_job("daily_facts", _datasets(DAYS), description="What the web published yesterday")
 SESSION_FACTS = define_asset_job("session_facts", _datasets(SESSIONS), description="Bars, index and rates of a session")
+SNAPSHOTS_TAKEN = define_asset_job(
+    "snapshots", _datasets(SNAPSHOTS), description="What sites show today and no longer tomorrow"
+)
 STRATEGY_JOBS = {
     cadence: define_asset_job(f"strategies_{cadence.name.lower()}", chosen, description="Weight sets of one cadence")
     for cadence in BY_CADENCE
@@ -40,11 +43,12 @@ TRADE = define_asset_job(
 REPORT = define_asset_job(
     "report", AssetSelection.assets("metrics", "weight_history"), description="Reports of a session"
 )
-JOBS = [DAILY_FACTS, SESSION_FACTS, *STRATEGY_JOBS.values(), SLEEVE_RETURNS, ALLOCATE, TRADE, REPORT]
+JOBS = [DAILY_FACTS, SESSION_FACTS, SNAPSHOTS_TAKEN, *STRATEGY_JOBS.values(), SLEEVE_RETURNS, ALLOCATE, TRADE, REPORT]
 
 SETS = {
     "daily_facts": DAYS,
     "session_facts": SESSIONS,
+    "snapshots": SNAPSHOTS,
     "sleeve_returns": SESSIONS,
     "allocate": WEEKLY_DECISION,
     "trade": SESSION_DECISION,

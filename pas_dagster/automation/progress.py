@@ -9,14 +9,15 @@ from typing import Any
 
 from dagster import InitLoggerContext, logger
 
-Listener = Callable[[str, str], None]  # (event type, step)
+Listener = Callable[[str, str], None]  # (event type, step), or (LINE, what the step says)
+LINE = "LINE"
 
 RUN_CONFIG: dict[str, Any] = {"loggers": {"progress": {"config": {}}}}
 _listeners: list[Listener] = []
 
 
 class _Relay(logging.Handler):
-    """Passes step events on; everything else stays in the event log, where the UI shows it."""
+    """Passes step events on, and lines of progress; the rest stays in the event log, where the UI shows it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         meta = getattr(record, "dagster_meta", None) or {}
@@ -24,6 +25,9 @@ class _Relay(logging.Handler):
         if event is not None and event.step_key:
             for listener in _listeners:
                 listener(event.event_type_value, event.step_key)
+        elif event is None and meta.get("step_key"):
+            for listener in _listeners:
+                listener(LINE, meta.get("orig_message", ""))
 
 
 @logger(config_schema={}, description="Silent; tells a progress bar which step runs")

@@ -1,7 +1,7 @@
 """Schedules: the morning of a decision, in the order of the graph. All are off until someone switches them on.
 
-Facts of the day before, returns and reports, then the weight sets that are due, then the allocation on Mondays,
-then the batch of the session.
+The evening before, what sites show only then. In the morning the facts of the day before, returns and reports, then the
+weight sets that are due, then the allocation on Mondays, then the batch of the session.
 """
 
 from dagster import (
@@ -21,6 +21,7 @@ from pas_dagster.automation.jobs import (
     SESSION_FACTS,
     SETS,
     SLEEVE_RETURNS,
+    SNAPSHOTS_TAKEN,
     STRATEGY_JOBS,
     TRADE,
 )
@@ -54,6 +55,7 @@ def latest_key_schedule(job: str, cron: str) -> ScheduleDefinition:
 
 
 SCHEDULES = [
+    latest_key_schedule(SNAPSHOTS_TAKEN.name, "0 23 * * *"),
     latest_key_schedule(DAILY_FACTS.name, "0 5 * * *"),
     latest_key_schedule(SESSION_FACTS.name, "10 5 * * *"),
     latest_key_schedule(SLEEVE_RETURNS.name, "20 5 * * *"),

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from pas_dagster import calendar
 from pas_dagster.automation import backfill
-from pas_dagster.automation.progress import listening
+from pas_dagster.automation.progress import LINE, listening
 from pas_dagster.automation.session import working
 from pas_dagster.console.report import report
 from pas_dagster.errors import PasError
@@ -156,6 +156,8 @@ def progress(total_layers: int) -> Generator[tuple[Progress, Callable[[backfill.
         def on_step(event: str, step: str) -> None:
             if event == "STEP_START":
                 bar.update(task, description=f"{step}  [dim]{current[0]}[/dim]")
+            elif event == LINE:
+                bar.update(task, description=step)
 
         with listening(on_step):
             yield bar, on_layer

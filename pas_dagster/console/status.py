@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pandas as pd
@@ -27,14 +28,14 @@ def run(chosen: Settings, as_json: bool) -> None:
         rows = []
         for key in graph.toposorted_asset_keys:
             made = instance.get_materialized_partitions(key)
-            rows.append(_row(key.to_user_string(), graph.get(key), made, lake))
+            rows.append(_row(key.to_user_string(), graph.get(key), made, lake, Workshop().today))
     if as_json:
         print(json.dumps(rows, default=str))
     else:
         show(pd.DataFrame(rows), title=f"{chosen.home} ({chosen.world}, from {chosen.start})")
 
 
-def _row(name: str, node: Any, made: set[str], lake: Any) -> dict[str, Any]:
+def _row(name: str, node: Any, made: set[str], lake: Any, today: date) -> dict[str, Any]:
     from pas_dagster.assets.wiring import SCOPE, TABLE
 
     table, scope = node.metadata[TABLE], node.metadata.get(SCOPE) or {}
@@ -46,5 +47,6 @@ def _row(name: str, node: Any, made: set[str], lake: Any) -> dict[str, Any]:
         "partitions": len(made),
         "first": min(made, default=""),
         "last": max(made, default=""),
+        "age": f"{(today - date.fromisoformat(max(made))).days} d" if made else "",
         "rows": int(count),
     }

@@ -1,5 +1,5 @@
 """A deterministic simulated market to try the system on without accounts or keys."""
 
-from pas_dagster.sandbox.world import TABLES, World
+from pas_dagster.sandbox.world import TABLES, World, world
 
-__all__ = ["TABLES", "World"]
+__all__ = ["TABLES", "World", "world"]

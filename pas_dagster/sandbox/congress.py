@@ -6,6 +6,7 @@ real, because strategies refer to them.
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,7 +131,8 @@ def _block(seed: int, block: int, sessions: Ints, listing: Listing) -> pd.DataFr
     source = _copied(drawn["copy"], line)
     frame = _describe({name: values[source] for name, values in drawn.items()}, traded[source], sessions, listing)
     frame["known_on"] = filed[filing].astype("datetime64[D]").astype("datetime64[us]")
-    frame["filing_id"] = [f"F{block:02d}{number:04d}" for number in filing]
+    house = np.array([person.chamber == "house" for person in POLITICIANS])[filer]
+    frame["filing_id"] = _filing_ids(seed, block, house)[filing]
     frame["line"] = line + 1
     for column in ("politician", "bioguide_id", "chamber", "party", "state", "skill"):
         field = "name" if column == "politician" else column
@@ -138,6 +140,16 @@ def _block(seed: int, block: int, sessions: Ints, listing: Listing) -> pd.DataFr
         frame[column] = _objects(values[filer[filing]]) if column == "bioguide_id" else values[filer[filing]]
     frame["skill"] = frame["skill"].astype(np.int64)
     return frame[known[filing]]
+
+
+def _filing_ids(seed: int, block: int, house: np.ndarray) -> np.ndarray:
+    """As the chambers number filings: the House with eight digits, the Senate with a UUID."""
+    space = uuid.uuid5(uuid.NAMESPACE_OID, f"sandbox {seed}")
+    ids = [
+        f"20{block:03d}{number:03d}" if of_house else str(uuid.uuid5(space, f"{block} {number}"))
+        for number, of_house in enumerate(house)
+    ]
+    return np.array(ids, dtype=object)
 
 
 def _lines(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import import_module
 
 import numpy as np
@@ -22,7 +22,19 @@ from pas_dagster.sandbox.market import STYLES, Market, simulate
 from pas_dagster.sandbox.prices import ANNOUNCED, Actions, Tape, bars, index_bars, record, symbols
 from pas_dagster.sandbox.streams import Floats, Ints
 
-FEEDS: dict[str, str] = {}
+FEEDS: dict[str, str] = {
+    "insider_buying": "insiders",
+    "catalyst_events": "catalysts",
+    "news_headlines": "news",
+    "analyst_ratings": "ratings",
+    "lobbying": "lobbying",
+    "gov_contracts": "contracts",
+    "dc_insider_scores": "scores",
+    "wiki_views": "wiki",
+    "reddit_mentions": "reddit",
+    "google_trends": "trends",
+    "app_reviews": "apps",
+}
 """What is published about the companies: table -> module of this package whose `rows(world)` gives all of it."""
 
 TABLES = (
@@ -81,6 +93,15 @@ class World:
         - fama_french_factors: known_on, event_date, mkt_rf, smb, hml, rmw, cma, rf; decimals per day, whole
           months published on the 5th (or the Monday after) of the second month after.
         - treasury_rates: known_on, event_date, tenor, rate; decimal per year, two decimals of a percent.
+        - lobbying, gov_contracts: one row per report and per action on a contract; dc_insider_scores: of every day.
+        - news_headlines: a row for each symbol of an item, known at its last update; None where it names none.
+        - analyst_ratings: one row per firm, symbol and day; price targets in USD, NaN where none is given.
+        - wiki_views: known_on, event_date, symbol, article, redirected_from, views; known on the day after.
+        - reddit_mentions: known_on, event_date, symbol, forum, mentions, upvotes; every calendar day.
+        - google_trends: known_on, event_date, symbol, keyword, interest; each week as first shown after its end.
+        - app_reviews: known_on, event_date, symbol, app, app_id, rating, ratings, hype; every calendar day.
+        - insider_buying: one row per line of a filing; known_at is NaT where the filing was accepted at night.
+        - catalyst_events: primary completions of trials, known when posted, and approvals, known a week later.
         """
         if name not in TABLES:
             raise KeyError(f"unknown table {name!r}, one of {', '.join(TABLES)}")
@@ -155,7 +176,7 @@ def _universe(world: World) -> pd.DataFrame:
     frame = frame[frame["session"] < len(world.days)]
     frame["event_date"] = frame["known_on"] = _dates(world.days[frame["session"].to_numpy()])
     frame["sector"] = frame["sector"].astype(object).where(frame["sector"].notna(), None)
-    frame["index_name"] = np.where(frame["kind"] == "stock", "SANDBOX500", "ETF")
+    frame["index_name"] = np.where(frame["kind"] == "stock", "S&P 500", "ETF")
     columns = ["known_on", "event_date", "symbol", "name", "kind", "sector", "index_name", "action"]
     return frame[columns].sort_values(["known_on", "symbol", "action"], ignore_index=True)
 
@@ -248,3 +269,9 @@ def _rates(world: World) -> pd.DataFrame:
             "rate": np.round(rates, 4).ravel(),
         }
     )
+
+
+@lru_cache(maxsize=2)
+def world(seed: int, start: date, end: date) -> World:
+    """One world a process: making four years of it takes about a second."""
+    return World(seed, start, end)

@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 
 from pas_dagster.errors import PasError
 from pas_dagster.schemas import Table
+from pas_dagster.sources.source import BAD_COLUMNS, SourceError
+
+
+class NotServed(PasError):  # noqa: N818  (an answer, not a fault)
+    """A provider cannot serve the dataset or the days; the message says why."""
+
+
+def no_refused() -> pd.DataFrame:
+    """No refused rows."""
+    return pd.DataFrame(columns=BAD_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Served:
+    """Rows in the table's columns but `provider`; what was refused and why; and what a user may want to know."""
+
+    rows: pd.DataFrame
+    refused: pd.DataFrame = field(default_factory=no_refused)
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def joined(parts: Sequence[Served]) -> Served:
+        """Several spans of days as one; notes add up."""
+        refused = [part.refused for part in parts if len(part.refused)]
+        notes: dict[str, int] = {}
+        for part in parts:
+            for name, value in part.notes.items():
+                notes[name] = notes.get(name, 0) + value
+        rows = [part.rows for part in parts if len(part.rows)] or [part.rows for part in parts[:1]]
+        return Served(
+            pd.concat(rows, ignore_index=True),
+            pd.concat(refused, ignore_index=True) if refused else no_refused(),
+            notes,
+        )
 
 
 class Provider(Protocol):
-    """One way to get a dataset. `rows` gives the table's columns without `provider`, for known_on in the range."""
+    """One way to get a dataset, for known_on in a range."""
 
     @property
     def name(self) -> str: ...
@@ -23,23 +57,26 @@ class Provider(Protocol):
         """First and last day that can be served; None when the dataset cannot be served at all."""
         ...
 
-    def rows(self, table: Table, first: date, last: date) -> pd.DataFrame: ...
+    def serve(self, table: Table, first: date, last: date) -> Served: ...
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """Rows in the table's columns, and which provider served them."""
+    """Rows in the table's columns, which provider served them, and why those before it in the list did not."""
 
     rows: pd.DataFrame
     provider: str
+    refused: pd.DataFrame = field(default_factory=no_refused)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    passed_over: Sequence[str] = ()
 
 
 def fetch(table: Table, providers: Sequence[Provider], first: date, last: date) -> Fetched:
-    """The rows of [first, last] from the first provider that covers the range.
+    """The rows of [first, last] from the first provider that covers the range and delivers.
 
-    Raises `PasError` that names the dataset, the range and what each provider covers.
+    Raises `PasError` that names the dataset, the range and what kept each provider from serving.
     """
-    reasons = []
+    reasons, failures = [], []
     for provider in providers:
         covered = provider.coverage(table)
         if covered is None:
@@ -47,8 +84,18 @@ def fetch(table: Table, providers: Sequence[Provider], first: date, last: date) 
         elif covered[0] > first or covered[1] < last:
             reasons.append(f"{provider.name} covers {covered[0]} to {covered[1]}")
         else:
-            rows = provider.rows(table, first, last)
-            return Fetched(table.conform(rows.assign(provider=provider.name)), provider.name)
+            try:
+                served = provider.serve(table, first, last)
+            except NotServed as reason:
+                reasons.append(str(reason))
+            except SourceError as error:
+                failures.append(str(error))
+            else:
+                rows = table.conform(served.rows.assign(provider=provider.name))
+                return Fetched(rows, provider.name, served.refused, served.notes, failures)
+    if failures:
+        also = f" ({'; '.join(reasons)})" if reasons else ""
+        raise SourceError(f"{table.name} for {first} to {last}: {' '.join(failures)}{also}")
     raise PasError(
         f"No provider has {table.name} for {first} to {last}: {'; '.join(reasons)}. "
         f"Bring it in with `pas import {table.name} FILE`, or choose days that are covered."

@@ -12,7 +12,7 @@ class RawStore:
     """A content-addressed folder: the same bytes are kept once."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def put(self, content: bytes) -> str:
         """Keep the bytes and return their SHA-256 in hexadecimal."""
@@ -29,4 +29,4 @@ class RawStore:
         return self.path(digest).read_bytes()
 
     def path(self, digest: str) -> Path:
-        return self._folder / digest[:2] / digest
+        return self.folder / digest[:2] / digest

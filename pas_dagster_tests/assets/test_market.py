@@ -9,7 +9,7 @@ from pas_dagster.assets import market, resources
 from pas_dagster.assets.market import STALE_SESSIONS, LakeMarket
 from pas_dagster.assets.resources import Workshop
 from pas_dagster.execution.market import CorporateAction
-from pas_dagster.sources.sandbox import SandboxProvider
+from pas_dagster.sandbox import world
 from pas_dagster_tests.assets.conftest import MemoryLake
 
 DAYS = calendar.sessions(date(2024, 1, 2), date(2024, 2, 29))
@@ -145,9 +145,7 @@ class TestCloses:
         chosen = settings.load(home=tmp_path / "home", world="sandbox", start=start, seed=7, database_url=None)
         monkeypatch.setattr(Workshop, "settings", property(lambda _: chosen))
         monkeypatch.setattr(Workshop, "lake", property(lambda _: lake))
-        known = (
-            SandboxProvider(7, start, BEFORE).rows(market.TABLES["prices"], start, BEFORE).assign(provider="sandbox")
-        )
+        known = world(7, start, BEFORE).table("prices").assign(provider="sandbox")
         lake.replace(market.TABLES["prices"], calendar.sessions(start, BEFORE), known)
         found = LakeMarket(Workshop(), DAY, ["SPY"])
         assert set(found.closes(DAY)) >= {"SPY"}

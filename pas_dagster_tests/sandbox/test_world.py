@@ -17,6 +17,15 @@ from pas_dagster.sandbox.congress import BRACKETS
 START, END = date(2020, 1, 2), date(2024, 6, 28)
 
 KEYS = {
+    "lobbying": ["filing_id"],
+    "gov_contracts": ["award_id"],
+    "dc_insider_scores": ["event_date", "symbol"],
+    "wiki_views": ["event_date", "symbol"],
+    "reddit_mentions": ["event_date", "symbol", "forum"],
+    "google_trends": ["known_on", "event_date", "symbol"],
+    "app_reviews": ["event_date", "symbol", "app"],
+    "insider_buying": ["accession", "line"],
+    "catalyst_events": ["known_on", "event_id", "kind"],
     "universe": ["known_on", "symbol", "action"],
     "prices": ["event_date", "symbol"],
     "corporate_actions": ["event_date", "symbol", "kind"],
@@ -24,12 +33,23 @@ KEYS = {
     "politician_trades": ["filing_id", "line"],
     "fama_french_factors": ["event_date"],
     "treasury_rates": ["event_date", "tenor"],
+    "news_headlines": ["headline_id", "symbol"],
+    "analyst_ratings": ["event_date", "symbol", "firm", "action"],
 }
 MAY_MISS = {
+    "lobbying": {"symbol", "amount"},
+    "gov_contracts": {"symbol", "description"},
+    "dc_insider_scores": {"congress", "lobbying", "contracts"},
+    "wiki_views": {"redirected_from"},
+    "app_reviews": {"hype"},
+    "insider_buying": {"known_at", "title", "price", "plan"},
+    "catalyst_events": {"symbol"},
     "universe": {"sector"},
     "prices": {"total_return"},
     "corporate_actions": {"value", "new_symbol"},
     "politician_trades": {"symbol", "bioguide_id", "extent"},
+    "news_headlines": {"symbol"},
+    "analyst_ratings": {"from_grade", "target_before", "target"},
 }
 
 

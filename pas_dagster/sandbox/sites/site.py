@@ -39,7 +39,10 @@ class Present:
 
 @dataclass(frozen=True)
 class Call:
-    """A request as a site sees it: `path` decoded, header names in lower case, of a repeated field the last one."""
+    """A request as a site sees it: `path` decoded, header names in lower case, of a repeated field the last one.
+
+    `raw_path` is the path as it was sent, percent-encoded.
+    """
 
     method: str
     host: str
@@ -47,6 +50,7 @@ class Call:
     query_string: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    raw_path: str = ""
 
     @cached_property
     def query(self) -> dict[str, str]:
@@ -73,10 +77,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Site:
-    """The hosts a module answers for, and how. `limit` is what the real site permits: (requests, seconds)."""
+    """The hosts a module answers for, and how; None for a path that another module of the host answers.
+
+    `limit` is what the real site permits: (requests, seconds).
+    """
 
     hosts: tuple[str, ...]
-    answer: Callable[[Present, Call], Answer]
+    answer: Callable[[Present, Call], Answer | None]
     limit: tuple[int, float] | None = None
 
 

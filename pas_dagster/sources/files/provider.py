@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from pas_dagster import calendar
-from pas_dagster.schemas import Table
+from pas_dagster.schemas import TABLES, Table
 from pas_dagster.sources.files import importer, staging
 from pas_dagster.sources.files.layouts.shape import SESSION_DATASETS
-from pas_dagster.sources.raw import RawStore
+from pas_dagster.sources.provider import Served
 
 _VALID_UNTIL_CHANGED = frozenset({"universe", "fama_french_factors"})
 
@@ -28,14 +28,13 @@ class ImportProvider:
       the beginning of time and ends with the last `through`.
     - universe and fama_french_factors: the same start and no end, for a list of changes is valid until changed, and
       factors come months late in any case.
-    - corporate_actions without any import: all of time, no rows; adjusted prices need none.
+    - corporate_actions that came with no import of prices: all of time, no rows; adjusted prices need none.
     """
 
     name = "import"
 
-    def __init__(self, folder: Path, raw: RawStore) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._raw = raw
         self._seen: tuple[tuple[str, int], ...] = ()
         self._manifests: list[staging.Manifest] = []
         self._whole: dict[str, pd.DataFrame] = {}
@@ -44,7 +43,7 @@ class ImportProvider:
         """First and last day that can be served, by the rules above; None when nothing was imported."""
         parts = self._parts(table)
         if table.name == "corporate_actions" and not parts:
-            return date.min, date.max
+            return (date.min, date.max) if self._parts(TABLES["prices"]) else None
         if table.name in _VALID_UNTIL_CHANGED and parts:
             return date.min, date.max
         filled = [part for part in parts if part.rows]
@@ -54,6 +53,10 @@ class ImportProvider:
             return None
         first, last = min(part.first for part in filled), max(part.last for part in filled)
         return _with_closed_days(first, last) if table.name in SESSION_DATASETS else (first, last)
+
+    def serve(self, table: Table, first: date, last: date) -> Served:
+        """What was imported, for known_on in [first, last]; refused rows were quarantined by the import."""
+        return Served(self.rows(table, first, last))
 
     def rows(self, table: Table, first: date, last: date) -> pd.DataFrame:
         """The table's columns but `provider`, for known_on in [first, last], in stored order."""

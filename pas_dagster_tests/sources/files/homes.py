@@ -34,7 +34,7 @@ class Home:
 
     @property
     def provider(self) -> ImportProvider:
-        return ImportProvider(self.imports, self.raw)
+        return ImportProvider(self.imports)
 
     def file(self, name: str, content: str | bytes) -> Path:
         path = self.folder / name

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pas_dagster.schemas import normalise_symbols
-from pas_dagster.sources.files.layouts.congress import BRACKETS, amount, asset_type, person
+from pas_dagster.sources.disclosures import BRACKETS, amount, asset_type, person
 
 
 @pytest.mark.parametrize("bracket", BRACKETS)

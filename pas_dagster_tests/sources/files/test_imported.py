@@ -80,8 +80,7 @@ def test_a_filing_seen_twice_is_one(home: Home) -> None:
 
 def test_coverage(home: Home) -> None:
     actions = TABLES["corporate_actions"]
-    assert home.provider.coverage(actions) == (date.min, date.max)
-    assert home.provider.rows(actions, date(2024, 1, 1), date(2024, 1, 31)).empty
+    assert home.provider.coverage(actions) is None, "without imported prices the sources are asked"
     path = home.file("w.csv", "Date,A\n2024-01-02,10\n2024-01-03,40\n2024-01-05,41\n")
     home.bring("prices", path, kind="etf", max_bad="0.5")
     # a holiday and a weekend before the first bar, a weekend after the last
@@ -92,6 +91,13 @@ def test_coverage(home: Home) -> None:
     line = '2024-01-05,2024-01-20,NVDA,NVIDIA,Stock,Purchase,"$1,001 - $15,000",1,SP,7'
     home.bring("politician_trades", home.file("h.csv", house(line)), through="2024-02-29")
     assert home.provider.coverage(TABLES["politician_trades"]) == (date.min, date(2024, 2, 29))
+
+
+def test_adjusted_prices_need_no_corporate_actions(home: Home) -> None:
+    home.bring("prices", home.file("p.csv", "date,symbol,close\n2024-01-02,A,10\n2024-01-03,A,11\n"))
+    actions = TABLES["corporate_actions"]
+    assert home.provider.coverage(actions) == (date.min, date.max)
+    assert home.provider.rows(actions, date(2024, 1, 1), date(2024, 1, 31)).empty
 
 
 def test_companions_and_quarantine_are_served_like_rows(home: Home) -> None:

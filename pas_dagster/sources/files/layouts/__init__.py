@@ -10,10 +10,16 @@ from collections.abc import Sequence
 
 from pas_dagster.errors import PasError
 from pas_dagster.schemas import Table
-from pas_dagster.sources.files.layouts import congress, generic, prices, series, universe
+from pas_dagster.sources.files.layouts import catalysts, congress, generic, prices, series, universe
 from pas_dagster.sources.files.layouts.shape import Context, Layout, Shaped, plain
 
-LAYOUTS: tuple[Layout, ...] = (*prices.LAYOUTS, *series.LAYOUTS, *congress.LAYOUTS, *universe.LAYOUTS)
+LAYOUTS: tuple[Layout, ...] = (
+    *prices.LAYOUTS,
+    *series.LAYOUTS,
+    *congress.LAYOUTS,
+    *universe.LAYOUTS,
+    *catalysts.LAYOUTS,
+)
 
 
 def of(table: Table) -> list[Layout]:

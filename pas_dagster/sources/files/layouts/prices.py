@@ -15,6 +15,7 @@ import pandas as pd
 
 from pas_dagster.errors import PasError
 from pas_dagster.schemas import normalise_symbols
+from pas_dagster.sources.bars import total_return
 from pas_dagster.sources.files.layouts import universe
 from pas_dagster.sources.files.layouts.shape import (
     DATE_NAMES,
@@ -220,7 +221,7 @@ def _with_returns(bars: pd.DataFrame, context: Context) -> tuple[pd.DataFrame, p
         ]
         actions = pd.concat(parts) if parts else actions
     if "total_return" not in bars:
-        by_hand = (bars["close"] * split + dividend) / bars["previous"] - 1
+        by_hand = total_return(bars["close"], split, dividend, bars["previous"])
         if "adj_close" in bars:
             adjusted = bars["adj_close"].where(bars["adj_close"] > 0)
             by_hand = adjusted / adjusted.groupby(bars["symbol"], sort=False).shift() - 1

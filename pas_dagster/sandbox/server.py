@@ -1,0 +1,215 @@
+"""The sandbox over HTTP on this machine: each site under its own host name as the first part of the path.
+
+`http://127.0.0.1:PORT/www.sec.gov/Archives/...` answers as `https://www.sec.gov/Archives/...` would. With a day in
+front (`/@2025-03-03/www.sec.gov/...`) it answers as on the evening of that day, which is how sites that show only the
+present get a history.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from datetime import time as clock_time
+from functools import lru_cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote
+
+from pas_dagster import calendar
+from pas_dagster.errors import PasError
+from pas_dagster.sandbox import sites
+from pas_dagster.sandbox.faults import CONNECTION, Fault, Weather, spoil
+from pas_dagster.sandbox.limits import Limit
+from pas_dagster.sandbox.sites.site import Answer, Call, Present
+from pas_dagster.sandbox.tape import Player
+from pas_dagster.sandbox.world import World
+
+_TRAVEL = re.compile(r"@(\d{4}-\d\d-\d\d)$")
+_EVENING = clock_time(23, 0)
+_MOST_BODY = 1 << 20
+_STALL = 30.0  # seconds a stalled socket is held before the server lets go of it
+_DRIP = 0.05  # seconds between the bytes of a slow body
+
+
+@dataclass
+class Sandbox:
+    """What the server serves, from the `site`s. `limited` enforces the rates of the real ones.
+
+    `served` counts requests, `spoiled` those that a fault changed.
+    """
+
+    world: World
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    limited: bool = False
+    tape: Player | None = None
+    site: Callable[[Present, Call], Answer] = sites.answer
+    weather: list[Weather] = field(default_factory=list)
+    limits: dict[str, Limit] = field(default_factory=dict)
+    served: int = 0
+    spoiled: int = 0
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def present(self, day: date | None) -> Present:
+        """The world now, or on the evening of a day."""
+        if day is None:
+            return _present(self.world, self.now().replace(second=0, microsecond=0))
+        return _present(self.world, datetime.combine(day, _EVENING, calendar.NEW_YORK))
+
+    def strike(self, host: str, path: str) -> Fault | None:
+        """The fault that befalls a request, if any."""
+        return next((w.fault for w in self.weather if w.strikes(host, path)), None)
+
+    def answer(self, call: Call, day: date | None) -> Answer:
+        """What the site, or the tape, says."""
+        if self.tape is not None:
+            return self.tape.answer(call) or Answer(b"not on the tape", 404, "text/plain")
+        if self.limited and (wait := self._over_limit(call.host)):
+            return Answer(b"Too Many Requests", 429, "text/plain", {"Retry-After": str(int(wait) + 1)})
+        return self.site(self.present(day), call)
+
+    def _over_limit(self, host: str) -> float:
+        if host not in self.limits:
+            rates = [site.limit for site in sites.by_host().get(host, []) if site.limit]
+            self.limits[host] = Limit(*(rates[0] if rates else (10**9, 1.0)))
+        return self.limits[host].admit(time.monotonic())
+
+
+@lru_cache(maxsize=64)
+def _present(world: World, now: datetime) -> Present:
+    return Present(world, now)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """HTTP/1.1 with connections kept, answers in one packet where they fit."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "sandbox"
+    sys_version = ""
+    wbufsize = -1
+    disable_nagle_algorithm = True
+    timeout = 60
+    sandbox: Sandbox
+
+    def do_GET(self) -> None:
+        self._reply()
+
+    def do_POST(self) -> None:
+        self._reply()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Be silent: progress is the client's affair."""
+
+    def _reply(self) -> None:
+        found = self._call()
+        if found is None:
+            self._send(Answer(b"the first part of the path is the host\n", 404, "text/plain"))
+            return
+        call, day = found
+        self.sandbox.served += 1
+        fault = self.sandbox.strike(call.host, call.path)
+        if fault in (Fault.RESET, Fault.STALLED):
+            self.sandbox.spoiled += 1
+        if fault is Fault.RESET:
+            self._reset()
+        elif fault is Fault.STALLED:
+            self.sandbox.stopping.wait(_STALL)
+            self.close_connection = True
+        else:
+            answer = self.sandbox.answer(call, day)
+            if fault is not None and fault not in CONNECTION:
+                spoiled = spoil(fault, answer)
+                self.sandbox.spoiled += spoiled != answer
+                answer = spoiled
+            elif fault is not None:
+                self.sandbox.spoiled += 1
+            self._send(answer, fault)
+
+    def _call(self) -> tuple[Call, date | None] | None:
+        target, _, query = self.path.partition("?")
+        parts = target.lstrip("/").split("/", 2)
+        day = None
+        if (travel := _TRAVEL.match(parts[0])) and len(parts) > 1:
+            day = date.fromisoformat(travel.group(1))
+            parts = "/".join(parts[1:]).split("/", 1)
+        else:
+            parts = "/".join(parts).split("/", 1)
+        if "." not in parts[0]:
+            return None
+        raw_path = "/" + (parts[1] if len(parts) > 1 else "")
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        length = min(int(headers.get("content-length") or 0), _MOST_BODY)
+        body = self.rfile.read(length) if length else b""
+        return Call(self.command, parts[0], unquote(raw_path), query, headers, body, raw_path), day
+
+    def _send(self, answer: Answer, fault: Fault | None = None) -> None:
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        for name, value in answer.headers.items():
+            for one in value.split("\n"):  # a header that is sent several times
+                self.send_header(name, one)
+        self.end_headers()
+        try:
+            self._send_body(answer.body, fault)
+        except OSError:
+            self.close_connection = True  # the client has had enough
+
+    def _send_body(self, body: bytes, fault: Fault | None) -> None:
+        if fault is Fault.TRUNCATED:
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+        elif fault is Fault.SLOW_BODY:
+            for at in range(len(body)):
+                self.wfile.write(body[at : at + 1])
+                self.wfile.flush()
+                if self.sandbox.stopping.wait(_DRIP):
+                    break
+        else:
+            self.wfile.write(body)
+        self.wfile.flush()
+
+    def _reset(self) -> None:
+        """Close with a TCP reset."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
+        self.wfile = io.BytesIO()  # the stream of a connection that is gone
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no news; anything else is a fault of the sandbox and is shown."""
+        import sys
+
+        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
+
+
+@contextmanager
+def serving(sandbox: Sandbox, port: int = 0) -> Generator[str]:
+    """Serve on loopback while the block runs; yields the base address. Port 0 takes a free one."""
+    handler = type("Handler", (_Handler,), {"sandbox": sandbox})
+    try:
+        server = _Server(("127.0.0.1", port), handler)
+    except OSError as error:
+        raise PasError(f"Port {port} of this machine cannot be used ({error.strerror}). Choose another.") from None
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        sandbox.stopping.set()
+        server.shutdown()
+        server.server_close()
