@@ -112,7 +112,7 @@ DATASETS = [
     Dataset(tables.NEWS_HEADLINES, DAYS, quiet_days=True, fresh=4),
     Dataset(tables.ANALYST_RATINGS, DAYS, quiet_days=True, fresh=7),
     Dataset(tables.REDDIT_MENTIONS, SNAPSHOTS, quiet_days=False, fresh=2),
-    Dataset(tables.APP_REVIEWS, SNAPSHOTS, quiet_days=False, fresh=2),
+    Dataset(tables.APP_REVIEWS, SNAPSHOTS, quiet_days=True, fresh=8),
     Dataset(tables.GOOGLE_TRENDS, SNAPSHOTS, quiet_days=True, fresh=10),
 ]
 

@@ -16,7 +16,7 @@ from pas_dagster import calendar
 from pas_dagster.assets.resources import Workshop, now
 from pas_dagster.sandbox import World, world
 from pas_dagster.sandbox.apps import ids
-from pas_dagster.schemas import TABLES, Table
+from pas_dagster.schemas import TABLES, Table, normalise_symbols
 from pas_dagster.settings import Settings
 from pas_dagster.sources import catalogue
 from pas_dagster.sources.captures import Captures
@@ -175,33 +175,40 @@ class Travelling:
         if first == last == today:
             return self.web.serve(table, first, last)
         whole = self.web.query(table, first, last, self.web.now())
-        back, found, pages = self.web.source.lookback, [whole.stored], []
-        readings = []
+        back, pages, readings = self.web.source.lookback, [], []
+        found: list[tuple[date, pd.DataFrame]] = [(first, whole.stored)] if len(whole.stored) else []
         for day in self._visits(first, last):
-            begin = pd.Timestamp(day - timedelta(back))
-            found = [rows for rows in found if len(rows) and rows["known_on"].max() >= begin]
-            stored = pd.concat(found, ignore_index=True) if found else whole.stored
+            found = [(seen_on, rows) for seen_on, rows in found if seen_on >= day - timedelta(back)]
+            stored = pd.concat([rows for _, rows in found], ignore_index=True) if found else table.empty()
             visit = self._on(day) if day < today else self.web
             query = replace(whole, first=day, last=day, now=visit.now(), stored=stored)
             with visit.visited(query) as seen:
                 reading = visit.read(query, seen)
                 readings.append(reading)
                 pages += seen
-                if back:
-                    let_in = visit.let_in(table, query, seen, reading).rows
-                    found.append(table.conform(let_in.assign(provider=self.name)))
+                if back and len(reading.rows):
+                    found.append((day, _typed(table, reading.rows.assign(provider=self.name))))
         return self.web.let_in(table, whole, pages, joined(readings))
 
     def _visits(self, first: date, last: date) -> list[date]:
-        """The days worth a visit, the same for every window."""
-        days = range(first.toordinal(), last.toordinal() + 1)
-        return [date.fromordinal(day) for day in days if day % self.web.source.every == 0]
+        """The days worth a visit, the same for every window; none before two of the source's periods have passed."""
+        every = self.web.source.every
+        begin = max(first.toordinal(), self.start.toordinal() + 2 * (every - 1))
+        return [date.fromordinal(day) for day in range(begin, last.toordinal() + 1) if day % every == 0]
 
     def _on(self, day: date) -> WebProvider:
         """The provider as it would have been used on the evening of a day."""
         moment = datetime.combine(day, _EVENING, calendar.NEW_YORK)
         client = self.web.client.travelled(f"{self.base_url}/@{day}", moment)
         return replace(self.web, client=client, now=lambda: moment)
+
+
+def _typed(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
+    """What later visits look back on; a visit with a row that has no type is no help to them, and the border tells."""
+    try:
+        return table.conform(rows.assign(symbol=normalise_symbols(rows["symbol"])))
+    except (KeyError, ValueError):
+        return table.empty()
 
 
 def sandbox_url(chosen: Settings) -> str:

@@ -13,7 +13,7 @@ from types import FrameType
 from rich.console import Console
 
 from pas_dagster import postgres, settings
-from pas_dagster.automation.session import environment
+from pas_dagster.automation.session import environment, with_sandbox
 from pas_dagster.errors import PasError
 from pas_dagster.settings import PROJECT, Settings
 
@@ -26,8 +26,8 @@ def run(chosen: Settings, port: int) -> None:
     if not settings.read_home(chosen.home):
         Console().print(f"There is no data in {chosen.home} yet: `make demo` makes some. Opening Dagster all the same.")
     settings.make_home(chosen)
-    with postgres.running(chosen) as url:
-        variables = {**os.environ, **environment(chosen, url), "PYTHONWARNINGS": "ignore"}
+    with with_sandbox(chosen) as served, postgres.running(served) as url:
+        variables = {**os.environ, **environment(served, url), "PYTHONWARNINGS": "ignore"}
         command = [
             Path(sys.executable).parent / "dagster",
             "dev",

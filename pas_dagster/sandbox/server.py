@@ -30,7 +30,7 @@ from pas_dagster.sandbox.faults import CONNECTION, Fault, Weather, spoil
 from pas_dagster.sandbox.limits import Limit
 from pas_dagster.sandbox.sites.site import Answer, Call, Present
 from pas_dagster.sandbox.tape import Player
-from pas_dagster.sandbox.world import World
+from pas_dagster.sandbox.world import World, world
 
 _TRAVEL = re.compile(r"@(\d{4}-\d\d-\d\d)$")
 _EVENING = clock_time(23, 0)
@@ -59,8 +59,11 @@ class Sandbox:
 
     def present(self, day: date | None) -> Present:
         """The world now, or on the evening of a day."""
+        now = self.now().replace(second=0, microsecond=0)
+        if calendar.today(now) > self.world.end:
+            self.world = world(self.world.seed, self.world.start, calendar.today(now))
         if day is None:
-            return _present(self.world, self.now().replace(second=0, microsecond=0))
+            return _present(self.world, now)
         return _present(self.world, datetime.combine(day, _EVENING, calendar.NEW_YORK))
 
     def strike(self, host: str, path: str) -> Fault | None:
@@ -200,15 +203,25 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def serving(sandbox: Sandbox, port: int = 0) -> Generator[str]:
     """Serve on loopback while the block runs; yields the base address. Port 0 takes a free one."""
-    handler = type("Handler", (_Handler,), {"sandbox": sandbox})
     try:
-        server = _Server(("127.0.0.1", port), handler)
+        listener = socket.create_server(("127.0.0.1", port), backlog=_Server.request_queue_size)
     except OSError as error:
         raise PasError(f"Port {port} of this machine cannot be used ({error.strerror}). Choose another.") from None
+    with serve_on(sandbox, listener):
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def serve_on(sandbox: Sandbox, listener: socket.socket) -> Generator[None]:
+    """Serve on a socket that listens already, while the block runs."""
+    handler = type("Handler", (_Handler,), {"sandbox": sandbox})
+    server = _Server(listener.getsockname(), handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket = listener
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield
     finally:
         sandbox.stopping.set()
         server.shutdown()

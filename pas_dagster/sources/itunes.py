@@ -169,6 +169,7 @@ SOURCES = (
         hosts=("itunes.apple.com",),
         walk=walk,
         read=read,
+        every=7,  # what counts is the change over a week
         lookback=10,
         note=(
             "Ratings in the American App Store since each app began; hype is their growth over a week. The option "

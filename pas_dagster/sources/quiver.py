@@ -20,7 +20,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -834,6 +834,6 @@ SOURCES = (
     _source("gov_contracts", "government contracts", "/sources/govcontracts", parse_contracts, date(2020, 1, 1)),
     _source("insider_buying", "insiders", "/insiders/", parse_insiders, date(2020, 1, 1)),
     _source("dc_insider_scores", "DC insider scores", "/scores/dcinsider", parse_scores, None),
-    _source("google_trends", "Google trends", "/googletrends/", parse_trends, None),
+    replace(_source("google_trends", "Google trends", "/googletrends/", parse_trends, None), every=7),
     _source("app_reviews", "app ratings", "/sources/appratings", parse_apps, None),
 )
