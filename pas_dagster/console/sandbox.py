@@ -28,7 +28,7 @@ def run(
             print(host)
         return
     world = World(seed, start, calendar.today(datetime.now(UTC)))
-    sandbox = Sandbox(world, limited=limited, tape=Player(tape) if tape else None, weather=_weather(faults))
+    sandbox = Sandbox(world, grows=True, limited=limited, tape=Player(tape) if tape else None, weather=_weather(faults))
     with serving(sandbox, port) as url:
         console = Console()
         what = f"the tape {tape}" if tape else f"a world of {len(sites.by_host())} hosts, seed {seed}, from {start}"

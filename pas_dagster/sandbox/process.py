@@ -23,7 +23,7 @@ _ENDS_WITHIN = 10  # seconds
 
 @contextmanager
 def apart(seed: int, start: date) -> Generator[str]:
-    """Serve the world of a seed while the block runs; yields the base address at once, the first answer takes a while."""
+    """Serve the world of a seed while the block runs. The address is there at once, the first answer takes a while."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         command = [sys.executable, "-m", __name__, str(seed), start.isoformat(), str(listener.fileno())]
         child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
@@ -42,7 +42,7 @@ def apart(seed: int, start: date) -> Generator[str]:
 
 def main(seed: int, start: date, descriptor: int) -> None:
     """Serve until standard input ends."""
-    sandbox = Sandbox(world(seed, start, calendar.today(datetime.now(UTC))))
+    sandbox = Sandbox(world(seed, start, calendar.today(datetime.now(UTC))), grows=True)
     with serve_on(sandbox, socket.socket(fileno=descriptor)):
         ended = threading.Event()
         threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()

@@ -43,12 +43,13 @@ _DRIP = 0.05  # seconds between the bytes of a slow body
 class Sandbox:
     """What the server serves, from the `site`s. `limited` enforces the rates of the real ones.
 
-    `served` counts requests, `spoiled` those that a fault changed.
+    `grows` lets the world go on with the days. `served` counts requests, `spoiled` those that a fault changed.
     """
 
     world: World
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     limited: bool = False
+    grows: bool = False
     tape: Player | None = None
     site: Callable[[Present, Call], Answer] = sites.answer
     weather: list[Weather] = field(default_factory=list)
@@ -60,7 +61,7 @@ class Sandbox:
     def present(self, day: date | None) -> Present:
         """The world now, or on the evening of a day."""
         now = self.now().replace(second=0, microsecond=0)
-        if calendar.today(now) > self.world.end:
+        if self.grows and calendar.today(now) > self.world.end:
             self.world = world(self.world.seed, self.world.start, calendar.today(now))
         if day is None:
             return _present(self.world, now)

@@ -11,16 +11,15 @@ from typing import Any
 
 import pytest
 
+from pas_dagster.schemas import datasets as tables
 from pas_dagster.settings import PROJECT
 from pas_dagster_tests.automation.project import clean_environment
 
 Mapped = dict[str, list[str]]
-FACTS = {
-    *("universe", "corporate_actions", "prices", "sp500_index"),
-    *("politician_trades", "fama_french_factors", "treasury_rates", "strategy_returns"),
-}
-# Facts of a session are computed from facts of the same session; everything else decides.
-SAME_DAY = {"strategy_returns", "metrics", "weight_history"}
+DATASETS = {dataset.name for dataset in tables.DATASETS}
+FACTS = {*DATASETS, "strategy_returns"}
+# Facts are fetched with, and computed from, facts of the same day; everything else decides.
+SAME_DAY = {*DATASETS, "strategy_returns", "metrics", "weight_history"}
 
 
 def graphs(folder: Path, start: str, until: str) -> dict[str, Any]:
@@ -55,7 +54,7 @@ def edges(found: dict[str, Any], child: str = "", parent: str = "") -> dict[tupl
 @pytest.mark.xdist_group("mappings")
 class TestEveryKeyOfEveryDependency:
     def test_daemon_and_ui_see_the_partition_sets_and_mappings_of_the_process(self, found: dict[str, Any]):
-        assert len(found["edges"]) == 47
+        assert len(found["edges"]) == 62
         assert [edge for edge in found["edges"] if not edge["alike"]] == []
 
     def test_every_dependency_between_steps_declares_its_mapping(self, found: dict[str, Any]):

@@ -68,8 +68,14 @@ def test_run_keys_tell_jobs_and_partitions_apart():
     assert len({key for key, _ in runs}) == len(set(runs))
 
 
+def test_snapshots_are_taken_in_the_evening_of_their_day():
+    found = fire(BY_JOB["snapshots"], datetime(2026, 6, 8, 23, tzinfo=calendar.NEW_YORK))
+    assert isinstance(found, RunRequest)
+    assert found.partition_key == "2026-06-08"
+
+
 def test_every_job_has_one_schedule_and_all_are_off():
-    assert {job.name for job in JOBS} == set(BY_JOB) == set(ORDER)
+    assert {job.name for job in JOBS} == set(BY_JOB) == {*ORDER, "snapshots"}
     assert len(SCHEDULES) == len(JOBS)
     assert {schedule.default_status for schedule in SCHEDULES} == {DefaultScheduleStatus.STOPPED}
 

@@ -208,12 +208,12 @@ ROWS = st.dictionaries(
 def test_any_sequence_of_writes_equals_a_dictionary(
     lake: Lake, url: str, writes: list[tuple[set[date], dict[tuple[date, str], float]]]
 ) -> None:
-    model = {(row[0], row[2]): row[6] for row in stored(lake.read(PRICES))}
+    model = {(row[0], row[3]): row[7] for row in stored(lake.read(PRICES))}
     for days, wanted in writes:
         rows = {key: close for key, close in wanted.items() if key[0] in days}
         after = {key: close for key, close in model.items() if key[0] not in days} | rows
         frame = pd.concat([PRICES.empty(), *(bars([day], [s], close) for (day, s), close in rows.items())])
         assert lake.replace(PRICES, sorted(days), frame).changed == (after != model)
         model = after
-    assert {(row[0], row[2]): row[6] for row in stored(lake.read(PRICES))} == model
+    assert {(row[0], row[3]): row[7] for row in stored(lake.read(PRICES))} == model
     assert plain(url, PRICES) == stored(lake.read(PRICES))
