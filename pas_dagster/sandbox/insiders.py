@@ -62,7 +62,6 @@ _DEEDS = (
     _Deed(0.03, ("J", "J"), (False, False), 2, 1, prompt=False),
 )
 _PLANS_ASKED = np.datetime64("2023-04-01")  # since then the form asks for plans
-_TEXTS = dict.fromkeys(("accession", "symbol", "insider", "role", "code", "direction"), "str")  # also of no rows
 _NOTHING = np.array(None, dtype=object)
 _FREE = np.array(["A", "G"], dtype=object)
 
@@ -70,7 +69,7 @@ _FREE = np.array(["A", "G"], dtype=object)
 def rows(world: World) -> pd.DataFrame:
     """All transactions whose filing falls on a simulated session, columns of insider_buying."""
     blocks = range(-(-len(world.days) // BLOCK))
-    frame = pd.concat([_block(world, block) for block in blocks], ignore_index=True).astype(_TEXTS)
+    frame = pd.concat([_block(world, block) for block in blocks], ignore_index=True)
     return frame.sort_values(["known_on", "accession", "line"], ignore_index=True)
 
 

@@ -21,6 +21,8 @@ from pas_dagster.sandbox.listing import Listing, companies, listing
 from pas_dagster.sandbox.market import STYLES, Market, simulate
 from pas_dagster.sandbox.prices import ANNOUNCED, Actions, Tape, bars, index_bars, record, symbols
 from pas_dagster.sandbox.streams import Floats, Ints
+from pas_dagster.schemas import TABLES as SCHEMAS
+from pas_dagster.schemas.table import Kind
 
 FEEDS: dict[str, str] = {
     "insider_buying": "insiders",
@@ -125,6 +127,9 @@ class World:
             }
             build = builders.get(name) or import_module(f"pas_dagster.sandbox.{FEEDS[name]}").rows
             frame = build(self)
+            # From no values pandas infers no type, and a part without rows gives its columns' types to the whole.
+            texts = [c.name for c in SCHEMAS[name].columns if c.kind is Kind.TEXT and not c.nullable]
+            frame = frame.astype(dict.fromkeys([t for t in texts if t in frame], "str"))
             known = frame["known_on"] <= pd.Timestamp(self.end)
             self._cache[name] = frame[known].reset_index(drop=True)
         return self._cache[name]
