@@ -70,7 +70,7 @@ def rows(world: World) -> pd.DataFrame:
     """All transactions whose filing falls on a simulated session, columns of insider_buying."""
     blocks = range(-(-len(world.days) // BLOCK))
     frame = pd.concat([_block(world, block) for block in blocks], ignore_index=True)
-    return frame.sort_values(["known_on", "accession", "line"], ignore_index=True)
+    return frame.astype({"role": "str"}).sort_values(["known_on", "accession", "line"], ignore_index=True)
 
 
 def _block(world: World, block: int) -> pd.DataFrame:
