@@ -93,19 +93,21 @@ class Office:
         )
 
     def client(self) -> Client:
-        """The client, directed to the sandbox's own server in a sandbox world."""
+        """The client. In a sandbox world it is sent to the sandbox's sites, as they stand now."""
         chosen = self.settings
         sandbox = chosen.world == "sandbox"
-        return Client(
+        made = Client(
             RawStore(chosen.raw_dir),
-            Guard({"*": sandbox_url(chosen)} if sandbox else chosen.base_urls),
+            Guard(chosen.base_urls),
             contact=chosen.contact or ("sandbox@example.org" if sandbox else None),
             credentials=self.credentials(),
-            cache_folder=chosen.cache_dir,
+            cache_folder=None if sandbox else chosen.cache_dir,
             cache_for=timedelta(minutes=chosen.cache_minutes),
             hurried=sandbox,
             progress=self.progress,
         )
+        moment = now()
+        return made.travelled(f"{sandbox_url(chosen)}/@{moment:%Y-%m-%dT%H:%MZ}", moment) if sandbox else made
 
     def credentials(self) -> Mapping[str, Mapping[str, str]]:
         """Headers by the name that requests ask for them by; those of a sandbox open only the sandbox."""

@@ -2,7 +2,7 @@
 
 `http://127.0.0.1:PORT/www.sec.gov/Archives/...` answers as `https://www.sec.gov/Archives/...` would. With a day in
 front (`/@2025-03-03/www.sec.gov/...`) it answers as on the evening of that day, which is how sites that show only the
-present get a history.
+present get a history; with a minute in UTC (`/@2025-03-03T14:30Z/`) as then.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pas_dagster.sandbox.sites.site import Answer, Call, Present
 from pas_dagster.sandbox.tape import Player
 from pas_dagster.sandbox.world import World, world
 
-_TRAVEL = re.compile(r"@(\d{4}-\d\d-\d\d)$")
+_TRAVEL = re.compile(r"@(\d{4}-\d\d-\d\d)(?:T(\d\d):(\d\d)Z)?")
 _EVENING = clock_time(23, 0)
 _MOST_BODY = 1 << 20
 _STALL = 30.0  # seconds a stalled socket is held before the server lets go of it
@@ -58,26 +58,24 @@ class Sandbox:
     spoiled: int = 0
     stopping: threading.Event = field(default_factory=threading.Event)
 
-    def present(self, day: date | None) -> Present:
-        """The world now, or on the evening of a day."""
+    def present(self, moment: datetime | None) -> Present:
+        """The world now, or as it stood at a moment."""
         now = self.now().replace(second=0, microsecond=0)
         if self.grows and calendar.today(now) > self.world.end:
             self.world = world(self.world.seed, self.world.start, calendar.today(now))
-        if day is None:
-            return _present(self.world, now)
-        return _present(self.world, datetime.combine(day, _EVENING, calendar.NEW_YORK))
+        return _present(self.world, moment or now)
 
     def strike(self, host: str, path: str) -> Fault | None:
         """The fault that befalls a request, if any."""
         return next((w.fault for w in self.weather if w.strikes(host, path)), None)
 
-    def answer(self, call: Call, day: date | None) -> Answer:
+    def answer(self, call: Call, moment: datetime | None) -> Answer:
         """What the site, or the tape, says."""
         if self.tape is not None:
             return self.tape.answer(call) or Answer(b"not on the tape", 404, "text/plain")
         if self.limited and (wait := self._over_limit(call.host)):
             return Answer(b"Too Many Requests", 429, "text/plain", {"Retry-After": str(int(wait) + 1)})
-        return self.site(self.present(day), call)
+        return self.site(self.present(moment), call)
 
     def _over_limit(self, host: str) -> float:
         if host not in self.limits:
@@ -89,6 +87,13 @@ class Sandbox:
 @lru_cache(maxsize=64)
 def _present(world: World, now: datetime) -> Present:
     return Present(world, now)
+
+
+def _moment(day: str, hour: str | None, minute: str | None) -> datetime:
+    """A minute in UTC, or the evening of a day in New York."""
+    if hour is None or minute is None:
+        return datetime.combine(date.fromisoformat(day), _EVENING, calendar.NEW_YORK)
+    return datetime.combine(date.fromisoformat(day), clock_time(int(hour), int(minute)), UTC)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -116,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
         if found is None:
             self._send(Answer(b"the first part of the path is the host\n", 404, "text/plain"))
             return
-        call, day = found
+        call, moment = found
         self.sandbox.served += 1
         fault = self.sandbox.strike(call.host, call.path)
         if fault in (Fault.RESET, Fault.STALLED):
@@ -127,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.sandbox.stopping.wait(_STALL)
             self.close_connection = True
         else:
-            answer = self.sandbox.answer(call, day)
+            answer = self.sandbox.answer(call, moment)
             if fault is not None and fault not in CONNECTION:
                 spoiled = spoil(fault, answer)
                 self.sandbox.spoiled += spoiled != answer
@@ -136,22 +141,20 @@ class _Handler(BaseHTTPRequestHandler):
                 self.sandbox.spoiled += 1
             self._send(answer, fault)
 
-    def _call(self) -> tuple[Call, date | None] | None:
+    def _call(self) -> tuple[Call, datetime | None] | None:
         target, _, query = self.path.partition("?")
-        parts = target.lstrip("/").split("/", 2)
-        day = None
-        if (travel := _TRAVEL.match(parts[0])) and len(parts) > 1:
-            day = date.fromisoformat(travel.group(1))
-            parts = "/".join(parts[1:]).split("/", 1)
-        else:
-            parts = "/".join(parts).split("/", 1)
-        if "." not in parts[0]:
+        first, _, rest = target.lstrip("/").partition("/")
+        moment = None
+        if travel := _TRAVEL.fullmatch(unquote(first)):
+            moment = _moment(*travel.groups())
+            first, _, rest = rest.partition("/")
+        if "." not in first:
             return None
-        raw_path = "/" + (parts[1] if len(parts) > 1 else "")
+        raw_path = f"/{rest}"
         headers = {name.lower(): value for name, value in self.headers.items()}
         length = min(int(headers.get("content-length") or 0), _MOST_BODY)
         body = self.rfile.read(length) if length else b""
-        return Call(self.command, parts[0], unquote(raw_path), query, headers, body, raw_path), day
+        return Call(self.command, first, unquote(raw_path), query, headers, body, raw_path), moment
 
     def _send(self, answer: Answer, fault: Fault | None = None) -> None:
         self.send_response(answer.status)

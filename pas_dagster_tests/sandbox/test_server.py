@@ -39,6 +39,10 @@ def test_a_day_in_front_shows_its_evening() -> None:
     assert asked("@2026-01-12/apewisdom.io/") == "apewisdom.io|/|/|{}|{}|2026-01-12"
 
 
+def test_a_minute_in_front_shows_that_minute() -> None:
+    assert asked("@2026-01-12T03:30Z/apewisdom.io/x") == "apewisdom.io|/x|/x|{}|{}|2026-01-11"
+
+
 def test_forms_arrive() -> None:
     assert "{'a': '1'}" in asked("example.org/x", method="POST", data={"a": "1"})
 
