@@ -45,15 +45,17 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _weather() -> None:
-    survived, struck, failed = 0, 0, []
+    survived, struck, quiet, failed = 0, 0, 0, []
     with tempfile.TemporaryDirectory() as folder, weather.staged(Path(folder)) as stage:
         for source in weather.sources():
             outcomes = [outcome for outcome in weather.cells(stage, source) if outcome.struck]
+            quiet += sum(outcome.quiet for outcome in outcomes)
+            outcomes = [outcome for outcome in outcomes if not outcome.quiet]
             struck += len(outcomes)
             survived += sum(outcome.problem is None for outcome in outcomes)
             failed += [outcome for outcome in outcomes if outcome.problem]
             print(f"  {source.dataset:20} {source.name:16} {len(outcomes)} faults", flush=True)
-    print(f"faults survived {survived} of {struck}")
+    print(f"faults survived {survived} of {struck}; {quiet} more emptied answers that nothing tells from a quiet day")
     for outcome in failed:
         print(
             f"  {outcome.source.name}/{outcome.source.dataset} {outcome.fault.value} {outcome.place}: {outcome.problem}"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+import numpy as np
 import pandas as pd
+
+from pas_dagster import calendar
 
 JUMP = 10.0  # times the usual number of rows, up or down
 FEWEST = 20  # rows below which a jump means nothing
@@ -17,6 +20,8 @@ LARGEST_REFUSED = 0.01
 
 def row_count(rows: pd.Series, days: Sequence[date], earlier: pd.Series) -> str | None:
     """A day with ten times the rows usual on its weekday, or a tenth; or no row at all where several are due.
+
+    Days without a session may be silent.
 
     `rows` and `earlier` hold the partition of every row: of the run, and of the weeks before it.
 
@@ -32,13 +37,20 @@ def row_count(rows: pd.Series, days: Sequence[date], earlier: pd.Series) -> str 
     index = pd.DatetimeIndex(days)
     expected = usual.reindex(index.dayofweek).fillna(0.0).to_numpy()
     found = rows.value_counts().reindex(index).fillna(0).to_numpy()
-    odd = (expected >= FEWEST) & ((found > JUMP * expected) | (found < expected / JUMP))
+    jumped = (expected >= FEWEST) & ((found > JUMP * expected) | (found < expected / JUMP))
+    silent = (expected >= 2 * DUE) & (found == 0) & np.isin(index.to_numpy("datetime64[D]"), _sessions(days))
+    odd = jumped | silent
     if odd.any():
         at = int(odd.argmax())
         return f"{index[at]:%Y-%m-%d} has {found[at]:,.0f} rows, where {expected[at]:,.0f} are usual"
     if not found.any() and expected.sum() >= DUE:
         return f"{days[0]} to {days[-1]} have no row, where {expected.sum():,.0f} are usual"
     return None
+
+
+def _sessions(days: Sequence[date]) -> np.ndarray:
+    """The days among these on which the exchange is open: on others silence is usual."""
+    return calendar.session_array(days[0], days[-1])
 
 
 def age(newest: date | None, day: date, allowed: int) -> str | None:

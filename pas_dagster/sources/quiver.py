@@ -572,7 +572,9 @@ def _table(content: bytes, what: str, *needed: tuple[str, ...], prefer: str = ""
     if not found:
         names = ", ".join(" or ".join(aliases) for aliases in needed)
         raise LayoutError(f"the page has a table of {what} with rows and the columns {names}")
-    return next((grid for grid in found if prefer and prefer in grid.name), found[0])
+    chosen = next((grid for grid in found if prefer and prefer in grid.name), found[0])
+    facts.require_single(chosen.rows)
+    return chosen
 
 
 _TICKER = ("ticker", "symbol", "stock")
@@ -612,6 +614,7 @@ def _lobbying(content: bytes) -> Iterator[tuple[Sequence[Cell], dict[str, int | 
         if not grid.headings or (column["ticker"] is None and len(grid.headings) == 3):
             column |= _lobbying_by_shape(grid.rows[0])
         if None not in (column["ticker"], column["amount"], column["date"]):
+            facts.require_single(grid.rows)
             yield from ((row, column) for row in grid.rows)
             return
     raise LayoutError("the page has a table of lobbying with rows that tell ticker, amount and date")
@@ -732,6 +735,7 @@ def parse_insiders(page: Page, query: Query) -> Iterator[_Row]:
     entries = _insider_table(page.content) if rows is None else rows
     if not entries:
         raise LayoutError("recentInsiderTransactionsData has rows")
+    facts.require_single(entries)
     for entry in entries:
         try:
             yield _insider(entry, occurrences)

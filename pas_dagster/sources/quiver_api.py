@@ -67,6 +67,7 @@ def entries(page: Page) -> list[_Entry]:
         raise LayoutError(f"Quiver says {value[:100]!r}: {_NEEDS}")
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise LayoutError("the answer must be a JSON list of objects, or hold one as 'data'")
+    facts.require_single(value)
     return [{str(name).lower().replace("_", ""): told for name, told in entry.items()} for entry in value]
 
 

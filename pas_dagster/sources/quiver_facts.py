@@ -226,6 +226,9 @@ def action(value: object) -> tuple[str, str | None]:
     return found
 
 
+_FEW_ROWS = 4  # in fewer, two equal lots prove nothing
+
+
 @dataclass(frozen=True)
 class Trade:
     """A politician's trade, understood. `trade_id` is the website's, None where it is not told."""
@@ -244,6 +247,16 @@ class Trade:
     amount: Amount
     filed: When
     traded: date
+
+
+def require_single(rows: Sequence[object]) -> None:
+    """Rows without a number of their own may repeat as separate lots, but never all of them.
+
+    Raises `LayoutError` for a page on which everything is told twice.
+    """
+    seen = Counter(map(repr, rows))
+    if len(rows) >= _FEW_ROWS and all(count % 2 == 0 for count in seen.values()):
+        raise LayoutError("a page tells each of its rows once, but here every one is told twice")
 
 
 class Occurrences:

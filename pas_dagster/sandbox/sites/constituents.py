@@ -6,6 +6,7 @@ turns away clients that do not say who they are.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from html import escape
 
 import pandas as pd
@@ -91,6 +92,12 @@ def _changes(present: Present) -> str:
             for side in (joined, left):
                 cells += [side["symbol"].iloc[at], side["name"].iloc[at]] if at < len(side) else ["", ""]
             lines.append(_row([*cells, _REASONS[at < len(joined)] + "[2]"]))
+    members = present_members(present)
+    if len(members):  # the article goes back further than the world
+        long_ago = present.world.start - timedelta(days=400)
+        member = members.iloc[0]
+        shown = f"{long_ago:%B} {long_ago.day}, {long_ago.year}"
+        lines.append(_row([shown, member["symbol"], member["name"], "OLDX", "Olden Exchange", _REASONS[True] + "[1]"]))
     return (
         '<table class="wikitable sortable" id="changes"><tbody>'
         '<tr><th rowspan="2">Effective Date</th><th colspan="2">Added</th><th colspan="2">Removed</th>'

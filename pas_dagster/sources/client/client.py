@@ -84,6 +84,7 @@ class Visit:
         self._client = client
         self._source = source
         self._recorded: list[Page] = []
+        self._last_url = ""
         self._done = 0
 
     def walked(self, query: Query) -> list[Page]:
@@ -114,7 +115,9 @@ class Visit:
             self._source.drive(session, query)
         except LayoutError as error:
             page = error.page or (self._recorded[-1] if self._recorded else None)
-            raise self.error(str(error), page.url if page else "", page.content if page else b"") from None
+            if page is None:
+                raise self.error(f"{error} (what answers a password is not kept)", self._last_url) from None
+            raise self.error(str(error), page.url, page.content) from None
         finally:
             if transport.refusal is not None:
                 raise transport.refusal
@@ -193,6 +196,7 @@ class Visit:
         self._client.on_exchange(exchange)
         self._done += 1
         self._client.progress(self._source.name, self._done, self._done)
+        self._last_url = public(exchange.url)
         if str(exchange.request.headers.get("Authorization", "")).startswith("Basic "):
             return  # what answers a password is a credential
         request = Request(public(exchange.url), method=exchange.request.method or "GET")
