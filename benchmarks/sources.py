@@ -23,8 +23,7 @@ from pas_dagster import calendar
 from pas_dagster.sandbox.server import Sandbox, serving
 from pas_dagster.sandbox.sites.site import Answer, Call, Present
 from pas_dagster.sandbox.world import World
-from pas_dagster.sources.client import Client
-from pas_dagster.sources.client.guard import Guard
+from pas_dagster.sources.client import Client, Guard, SystemClock, Traffic
 from pas_dagster.sources.client.hosts import known
 from pas_dagster.sources.page import Request
 from pas_dagster.sources.raw import RawStore
@@ -87,7 +86,7 @@ def _rate(host: str, count: int) -> None:
     world = World(7, date(2026, 1, 2), date(2026, 1, 9))
     sandbox = Sandbox(world, site=_fixed, limited=True)
     with tempfile.TemporaryDirectory() as folder, serving(sandbox) as url:
-        client = Client(RawStore(Path(folder)), Guard({"*": url}), contact="benchmark")
+        client = Client(RawStore(Path(folder)), Traffic(Guard({"*": url}), SystemClock(), contact="benchmark"))
         began = time.monotonic()
         client.pages(_asking(host, count), _query())
         seconds = time.monotonic() - began
@@ -103,7 +102,8 @@ def _throughput(count: int) -> None:
     """Without limits: what the client's care costs over a bare session."""
     world = World(7, date(2026, 1, 2), date(2026, 1, 9))
     with tempfile.TemporaryDirectory() as folder, serving(Sandbox(world, site=_fixed)) as url:
-        client = Client(RawStore(Path(folder)), Guard({"*": url}), contact="benchmark", hurried=True)
+        traffic = Traffic(Guard({"*": url}), SystemClock(), contact="benchmark", hurried=True)
+        client = Client(RawStore(Path(folder)), traffic)
 
         def polite() -> None:
             client.pages(_asking("wikimedia.org", count), _query())

@@ -24,12 +24,12 @@ from pas_dagster.assets.suppliers import SANDBOX_CREDENTIALS
 from pas_dagster.sandbox.apps import ids
 from pas_dagster.sandbox.faults import Fault, Weather
 from pas_dagster.sandbox.server import Sandbox, serving
+from pas_dagster.sandbox.world import TABLES as WORLD_TABLES
 from pas_dagster.sandbox.world import World
 from pas_dagster.schemas import TABLES, Table
 from pas_dagster.sources import catalogue
 from pas_dagster.sources.captures import Captures
-from pas_dagster.sources.client import Client
-from pas_dagster.sources.client.guard import Guard
+from pas_dagster.sources.client import Client, Guard, Traffic
 from pas_dagster.sources.provider import NotServed, Served
 from pas_dagster.sources.raw import RawStore
 from pas_dagster.sources.source import Source, SourceError
@@ -89,22 +89,17 @@ class Stage:
 
     def provider(self, source: Source) -> WebProvider:
         raw = RawStore(self.folder / "raw")
-        client = Client(
-            raw,
-            Guard({"*": self.url}),
-            clock=ImpatientClock(),
-            contact="weather test@example.org",
-            credentials=SANDBOX_CREDENTIALS,
-            hurried=True,
-            longest=0.4,
+        traffic = Traffic(
+            Guard({"*": self.url}), ImpatientClock(), contact="weather test@example.org", hurried=True, longest=0.4
         )
+        client = Client(raw, traffic, credentials=SANDBOX_CREDENTIALS)
         listed = self.listed
         return WebProvider(
             source,
             client,
             Captures(self.folder / "captures", raw),
             lambda: NOW,
-            lambda last: listed,
+            lambda: listed,
             lambda table, first, last: self.stored(table, first, last),
             OPTIONS | {"apps": ids(self.sandbox.world)},
         )
@@ -128,6 +123,8 @@ def staged(folder: Path) -> Iterator[Stage]:
     """A sandbox of a year, standing at its last evening."""
     world = World(SEED, START, calendar.today(NOW))
     sandbox = Sandbox(world, now=lambda: NOW)
+    for name in WORLD_TABLES:
+        world.table(name)  # made before anybody waits for it
     with serving(sandbox) as url:
         yield Stage(sandbox, url, folder)
 

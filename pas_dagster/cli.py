@@ -88,6 +88,9 @@ def fetch(
     since: Annotated[str | None, typer.Option("--from", help="First day of a range.")] = None,
     until: Annotated[str | None, typer.Option("--to", help="Last day of a range.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Read the bytes fetched before; ask nobody.")] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept-losses", help="Let days that have rows become empty if the source says so.")
+    ] = False,
 ) -> None:
     """Ask the sources of a dataset for days, and store what they say."""
     from pas_dagster.console.fetch import run
@@ -98,7 +101,7 @@ def fetch(
     first, last = one or _day(since, "--from"), one or _day(until, "--to")
     if (first is None) != (last is None) or (first and last and first > last):
         raise PasError("a range needs --from and --to, the first not after the last")
-    run(_settings(), dataset, first, last, again=again)
+    run(_settings(), dataset, first, last, again=again, accept=accept)
 
 
 @app.command()

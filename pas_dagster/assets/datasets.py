@@ -1,5 +1,6 @@
 """Datasets: one asset per fact table, fed by the first provider that can serve the days."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from dagster import (
 
 from pas_dagster.assets import sanity, wiring
 from pas_dagster.assets.resources import Workshop
-from pas_dagster.assets.suppliers import OFFLINE_TAG, providers
+from pas_dagster.assets.suppliers import ACCEPT_TAG, OFFLINE_TAG, providers
 from pas_dagster.errors import PasError
 from pas_dagster.partitions import DAYS, SESSIONS, SNAPSHOTS
 from pas_dagster.schemas import TABLES, Table
@@ -129,11 +130,14 @@ def dataset_asset(dataset: Dataset) -> AssetsDefinition:
         inside = fetched.rows[table.partition].isin(pd.DatetimeIndex(days))
         rows = fetched.rows if inside.all() else fetched.rows[inside]
         _refuse_strays(table, fetched.rows, rows, days)
-        _quarantine(workshop, table, fetched, days)
-        metadata = {"provider": fetched.provider, "refused rows": len(fetched.refused), **fetched.notes}
-        yield from wiring.publish(
-            context, product, rows, metadata, warnings=_warnings(workshop, dataset, fetched, rows, days)
-        )
+        if ACCEPT_TAG not in context.run.tags:
+            _refuse_losses(workshop, table, rows, days)
+        refused = sum(map(len, fetched.refused.values()))
+        metadata = {"provider": ", ".join(fetched.providers), "refused rows": refused, **fetched.notes}
+        warnings = _warnings(workshop, dataset, fetched, rows, days)
+        yield from wiring.publish(context, product, rows, metadata, warnings)
+        for provider, bad in fetched.refused.items():
+            _quarantine(workshop, table, provider, bad, days)
 
     return _asset
 
@@ -142,7 +146,7 @@ def _fetched(context: AssetExecutionContext, workshop: Workshop, table: Table, d
     """The rows of the days; a failure says what goes on serving in the meantime."""
     offline = OFFLINE_TAG in context.run.tags
     try:
-        found = providers(workshop, table, _saying(context, time.monotonic), offline=offline)
+        found = providers(workshop, table, days, _saying(context, time.monotonic), offline=offline)
         return fetch(table, found, days[0], days[-1])
     except PasError as error:
         newest = workshop.lake.last_partition(table)
@@ -174,14 +178,32 @@ def _refuse_strays(table: Table, served: Any, kept: Any, days: list[date]) -> No
         )
 
 
-def _quarantine(workshop: Workshop, table: Table, fetched: Fetched, days: list[date]) -> None:
-    """Refused rows are kept under the last day of the run, in place of those of an earlier run of it."""
-    if fetched.provider == catalogue.IMPORT:
+def _refuse_losses(workshop: Workshop, table: Table, rows: pd.DataFrame, days: list[date]) -> None:
+    """A day that has rows is not emptied: an answer without rows is more often a fault than a correction."""
+    stored = workshop.lake.read(table, first=days[0], last=days[-1], columns=[table.partition])[table.partition]
+    counts = stored[stored.isin(pd.DatetimeIndex(days))].value_counts()
+    lost = counts[~counts.index.isin(rows[table.partition])].sort_index()
+    if len(lost):
+        raise PasError(
+            f"{table.name} has {lost.iloc[0]:,} rows of {lost.index[0]:%Y-%m-%d}, and now the source gives none "
+            f"({len(lost)} such days). Nothing was replaced. If the source is right, fetch with --accept-losses."
+        )
+
+
+def _quarantine(workshop: Workshop, table: Table, provider: str, bad: pd.DataFrame, days: list[date]) -> None:
+    """What a provider's visits refused, by the day it belongs to, in place of what was refused of these days before."""
+    if provider == catalogue.IMPORT:
         return  # an import keeps its own
-    rows = fetched.refused.rename(columns={"url": "file"}).assign(
-        known_on=pd.Timestamp(days[-1]), dataset=table.name, row_number=range(1, len(fetched.refused) + 1)
+    told = [json.dumps({"url": url, "row": row}) for url, row in zip(bad["url"], bad["content"], strict=True)]
+    known = pd.to_datetime(bad["known_on"])
+    rows = bad.assign(
+        known_on=known.where(known.isin(pd.DatetimeIndex(days)), pd.Timestamp(days[-1])),
+        dataset=table.name,
+        file=f"{table.name}/{provider}",
+        row_number=range(1, len(bad) + 1),
+        content=told,
     )
-    workshop.lake.replace(QUARANTINE, [days[-1]], QUARANTINE.conform(rows), scope=("dataset", table.name))
+    workshop.lake.replace(QUARANTINE, days, QUARANTINE.conform(rows), scope=("file", f"{table.name}/{provider}"))
 
 
 def _warnings(
@@ -194,7 +216,7 @@ def _warnings(
     found = {
         "row_count_is_usual": sanity.row_count(rows[table.partition], days, usual[table.partition]),
         "rows_are_fresh": sanity.age(max(newest, default=None), days[-1], dataset.fresh),
-        "few_rows_are_refused": sanity.refused(len(fetched.refused), len(rows)),
+        "few_rows_are_refused": sanity.refused(sum(map(len, fetched.refused.values())), len(rows)),
         "first_choice_served": " ".join(fetched.passed_over) or None,
     }
     if dataset.companies:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
@@ -20,9 +20,10 @@ from pas_dagster.schemas import TABLES, Table, normalise_symbols
 from pas_dagster.settings import Settings
 from pas_dagster.sources import catalogue
 from pas_dagster.sources.captures import Captures
-from pas_dagster.sources.client import Client
+from pas_dagster.sources.client import Client, SystemClock
 from pas_dagster.sources.client.client import Progress
 from pas_dagster.sources.client.guard import Guard
+from pas_dagster.sources.client.transport import Traffic
 from pas_dagster.sources.computed import ComputedScores
 from pas_dagster.sources.files.provider import ImportProvider
 from pas_dagster.sources.provider import Provider, Served
@@ -31,6 +32,7 @@ from pas_dagster.sources.source import Source, joined
 from pas_dagster.sources.web import WebProvider
 
 OFFLINE_TAG = "pas/offline"  # on a run that reads old bytes again and asks nobody
+ACCEPT_TAG = "pas/accept_losses"  # on a run that may leave days without the rows they have
 SANDBOX_CREDENTIALS: Mapping[str, Mapping[str, str]] = {
     "alpaca": {"APCA-API-KEY-ID": "sandbox", "APCA-API-SECRET-KEY": "sandbox"},
     "quiver_api": {"Authorization": "Bearer sandbox"},
@@ -44,11 +46,20 @@ _LISTED = ["symbol", "name", "kind", "sector"]
 
 
 def providers(
-    workshop: Workshop, table: Table, progress: Progress = lambda *_: None, *, offline: bool = False
+    workshop: Workshop,
+    table: Table,
+    days: Sequence[date],
+    progress: Progress = lambda *_: None,
+    *,
+    offline: bool = False,
 ) -> list[Provider]:
-    """The dataset's providers, best first."""
+    """The dataset's providers for the days, best first; offline, who served them before comes first."""
     office = Office(workshop, progress, offline)
-    return [office.provider(table.name, name) for name in office.names(table.name)]
+    names = office.names(table.name)
+    if offline:
+        served = set(workshop.lake.read(table, first=days[0], last=days[-1], columns=["provider"])["provider"])
+        names = sorted(names, key=lambda name: name not in served)
+    return [office.provider(table.name, name) for name in names]
 
 
 @dataclass
@@ -96,14 +107,13 @@ class Office:
         """The client. In a sandbox world it is sent to the sandbox's sites, as they stand now."""
         chosen = self.settings
         sandbox = chosen.world == "sandbox"
+        contact = chosen.contact or ("sandbox@example.org" if sandbox else None)
         made = Client(
             RawStore(chosen.raw_dir),
-            Guard(chosen.base_urls),
-            contact=chosen.contact or ("sandbox@example.org" if sandbox else None),
+            _traffic(tuple(sorted(chosen.base_urls.items())), contact, sandbox),
             credentials=self.credentials(),
             cache_folder=None if sandbox else chosen.cache_dir,
             cache_for=timedelta(minutes=chosen.cache_minutes),
-            hurried=sandbox,
             progress=self.progress,
         )
         moment = now()
@@ -146,9 +156,12 @@ class Office:
     def look(self, table: Table, first: date, last: date) -> pd.DataFrame:
         return self.workshop.lake.read(table, first=first, last=last)
 
-    def listed(self, last: date) -> pd.DataFrame:
-        """Every security that had joined a list by `last`, as it was last described."""
-        rows = self.workshop.lake.read(TABLES["universe"], last=last, where="action = ?", values=["add"])
+    def listed(self) -> pd.DataFrame:
+        """Every security that has joined a list by now, as it was last described.
+
+        By now and not by the days asked for: a day must come out the same, alone and as part of a range.
+        """
+        rows = self.workshop.lake.read(TABLES["universe"], where="action = ?", values=["add"])
         latest = rows.drop_duplicates("symbol", keep="last")
         return latest[_LISTED].sort_values("symbol", ignore_index=True)
 
@@ -216,6 +229,12 @@ def _typed(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
 def sandbox_url(chosen: Settings) -> str:
     """Where the sandbox's sites are: at the address of the settings, else inside this process."""
     return chosen.sandbox_url or _own_sandbox(chosen.seed, chosen.start, calendar.today(now()))
+
+
+@lru_cache(maxsize=4)
+def _traffic(base_urls: tuple[tuple[str, str], ...], contact: str | None, hurried: bool) -> Traffic:
+    """One for a process: what one source learns of a host's patience, the next one knows."""
+    return Traffic(Guard(dict(base_urls)), SystemClock(), contact=contact, hurried=hurried)
 
 
 @lru_cache(maxsize=1)

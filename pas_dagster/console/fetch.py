@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -22,14 +23,16 @@ from pas_dagster.schemas import TABLES
 from pas_dagster.schemas.results import QUARANTINE
 from pas_dagster.settings import Settings
 
+_NO_TOKEN = b'{"access_token": "recorded", "token_type": "bearer", "expires_in": 86400, "scope": "*"}'
 
-def run(chosen: Settings, name: str, first: date | None, last: date | None, *, again: bool) -> None:
+
+def run(chosen: Settings, name: str, first: date | None, last: date | None, *, again: bool, accept: bool) -> None:
     """Materialise a dataset's partitions, from its sources or (`again`) from the bytes they sent before."""
     console = Console()
     with working(chosen) as instance:
         from pas_dagster.assets.datasets import DATASETS
         from pas_dagster.assets.resources import Workshop
-        from pas_dagster.assets.suppliers import OFFLINE_TAG
+        from pas_dagster.assets.suppliers import ACCEPT_TAG, OFFLINE_TAG
         from pas_dagster.definitions import defs
 
         if name not in {dataset.table.name for dataset in DATASETS}:
@@ -44,7 +47,7 @@ def run(chosen: Settings, name: str, first: date | None, last: date | None, *, a
             raise PasError(
                 f"{name} has no partition from {begin} to {end}: its newest is {newest}, its first {existing[0]}."
             )
-        tags = {OFFLINE_TAG: "yes"} if again else {}
+        tags = {tag: "yes" for tag, given in ((OFFLINE_TAG, again), (ACCEPT_TAG, accept)) if given}
         with progress(1) as (_, on_layer):
             on_layer(layer, len(keys))
             done = backfill.run_layer(defs, instance, layer, keys, time.monotonic, tags)
@@ -73,6 +76,7 @@ def record(chosen: Settings, name: str, provider: str | None, day: date | None, 
         from pas_dagster.assets.resources import Workshop
         from pas_dagster.assets.suppliers import Office
         from pas_dagster.sources import catalogue
+        from pas_dagster.sources.captures import Captures
         from pas_dagster.sources.client.transport import Exchange
 
         offered = catalogue.by_dataset().get(name, {})
@@ -84,14 +88,17 @@ def record(chosen: Settings, name: str, provider: str | None, day: date | None, 
             body = exchange.request.body
             sent = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else None
             method = exchange.request.method or "GET"
-            recorder.write(method, exchange.url, sent, exchange.status, exchange.headers, exchange.content)
+            content = exchange.content if not exchange.opens_doors else _NO_TOKEN
+            recorder.write(method, exchange.url, sent, exchange.status, exchange.headers, content)
 
         with _counting(console) as count:
             office = Office(Workshop(), count, offline=False)
             web = office.web(offered[picked])
             live = replace(web, client=replace(web.client, on_exchange=keep, cache_folder=None))
             wanted = day or (calendar.today(datetime.now(UTC)) if web.source.since is None else _yesterday())
-            served = live.serve(TABLES[name], wanted, wanted)
+            with tempfile.TemporaryDirectory() as aside:  # what is recorded is no fetch that could be read again
+                live = replace(live, captures=Captures(Path(aside), web.client.raw))
+                served = live.serve(TABLES[name], wanted, wanted)
     console.print(f"{name} {wanted} from {picked}: {len(served.rows):,} rows; the tape is in {folder}", highlight=False)
     console.print(f"Play it: pas sandbox serve --tape {folder}", highlight=False)
 

@@ -10,20 +10,23 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pas_dagster.errors import PasError
 from pas_dagster.sources.page import Page, Request
+from pas_dagster.sources.provider import NotServed
 from pas_dagster.sources.raw import RawStore
 from pas_dagster.sources.source import Query, Source
+
+_UNREAD = ".unread.json"
 
 
 @dataclass(frozen=True)
 class Capture:
-    """A visit that was complete: the window it asked for, and when."""
+    """A visit that was complete: the window it asked for, when, and whether its pages could be read."""
 
     path: Path
     first: date
     last: date
     asked_at: datetime
+    read: bool
 
     def covers(self, day: date) -> bool:
         return self.first <= day <= self.last
@@ -37,24 +40,34 @@ class Captures:
         self._raw = raw
 
     def keep(self, source: Source, query: Query, pages: Sequence[Page]) -> Path:
-        """Note a visit whose pages' bytes are in the raw store."""
+        """Note a visit whose pages' bytes are in the raw store; until it is accepted it counts as one that failed."""
         folder = self._folder / source.dataset / source.name
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{query.now:%Y%m%dT%H%M%S%f}Z_{query.first}_{query.last}.json"
+        path = folder / f"{query.now:%Y%m%dT%H%M%S%f}Z_{query.first}_{query.last}{_UNREAD}"
         partial = path.with_suffix(f".{os.getpid()}.partial")
         partial.write_text(json.dumps({"pages": [_noted(page) for page in pages]}))
         os.replace(partial, path)  # noqa: PTH105  (atomic by definition)
         return path
 
+    def accept(self, path: Path) -> None:
+        """The visit could be read."""
+        os.replace(path, path.with_name(path.name.removesuffix(_UNREAD) + ".json"))  # noqa: PTH105
+
     def pieces(self, source: Source, first: date, last: date) -> list[tuple[Capture, date, date]]:
-        """For each day the newest visit that asked for it, as runs of days. Raises `PasError` for a day without."""
-        newest_first = sorted(self._captures(source), key=lambda capture: capture.asked_at, reverse=True)
+        """For each day the newest visit that asked for it, as runs of days; one that could be read if there is any.
+
+        Days between the visits of a source that is not visited daily have none. Raises `NotServed` for a day without.
+        """
+        best_first = sorted(self._captures(source), key=lambda capture: (capture.read, capture.asked_at), reverse=True)
         pieces: list[tuple[Capture, date, date]] = []
         day = first
         while day <= last:
-            found = next((capture for capture in newest_first if capture.covers(day)), None)
+            found = next((capture for capture in best_first if capture.covers(day)), None)
+            if found is None and source.every > 1:
+                day += timedelta(1)
+                continue
             if found is None:
-                raise PasError(
+                raise NotServed(
                     f"Nothing was fetched of {source.dataset} from {source.name} for {day}, so nothing can be read "
                     f"again. Fetch it: `pas fetch {source.dataset} --date {day}`."
                 )
@@ -71,9 +84,10 @@ class Captures:
 
     def _captures(self, source: Source) -> Iterator[Capture]:
         for path in (self._folder / source.dataset / source.name).glob("*.json"):
-            stamp, first, last = path.stem.split("_")
+            read = not path.name.endswith(_UNREAD)
+            stamp, first, last = path.name.removesuffix(".json").removesuffix(".unread").split("_")
             moment = datetime.strptime(stamp + "+0000", "%Y%m%dT%H%M%S%fZ%z")
-            yield Capture(path, date.fromisoformat(first), date.fromisoformat(last), moment)
+            yield Capture(path, date.fromisoformat(first), date.fromisoformat(last), moment, read)
 
     def _page(self, noted: dict[str, Any]) -> Page:
         request = Request(

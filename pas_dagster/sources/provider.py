@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Protocol
+from typing import Protocol
 
 import pandas as pd
 
@@ -20,7 +20,7 @@ class NotServed(PasError):  # noqa: N818  (an answer, not a fault)
 
 def no_refused() -> pd.DataFrame:
     """No refused rows."""
-    return pd.DataFrame(columns=BAD_COLUMNS)
+    return pd.DataFrame(columns=[*BAD_COLUMNS, "known_on"])
 
 
 @dataclass(frozen=True)
@@ -62,23 +62,59 @@ class Provider(Protocol):
 
 @dataclass(frozen=True)
 class Fetched:
-    """Rows in the table's columns, which provider served them, and why those before it in the list did not."""
+    """Rows in the table's columns, which providers served them, and why those before them in the list did not."""
 
     rows: pd.DataFrame
-    provider: str
-    refused: pd.DataFrame = field(default_factory=no_refused)
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    providers: Sequence[str]
+    refused: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
     passed_over: Sequence[str] = ()
 
 
 def fetch(table: Table, providers: Sequence[Provider], first: date, last: date) -> Fetched:
-    """The rows of [first, last] from the first provider that covers the range and delivers.
+    """The rows of [first, last]: each span of days from the first provider that covers it and delivers.
 
-    Raises `PasError` that names the dataset, the range and what kept each provider from serving.
+    Raises `PasError` that names the dataset, the span and what kept each provider from serving.
     """
+    covered = [(provider, provider.coverage(table)) for provider in providers]
+    pieces = [_piece(table, covered, begin, end) for begin, end in _spans([c for _, c in covered if c], first, last)]
+    notes: dict[str, int] = {}
+    refused: dict[str, pd.DataFrame] = {}
+    for piece in pieces:
+        for name, value in piece.notes.items():
+            notes[name] = notes.get(name, 0) + value
+        for name, rows in piece.refused.items():
+            refused[name] = pd.concat([refused[name], rows], ignore_index=True) if name in refused else rows
+    return Fetched(
+        pieces[0].rows if len(pieces) == 1 else pd.concat([piece.rows for piece in pieces], ignore_index=True),
+        list(dict.fromkeys(name for piece in pieces for name in piece.providers)),
+        refused,
+        notes,
+        [reason for piece in pieces for reason in piece.passed_over],
+    )
+
+
+def _spans(coverages: Sequence[tuple[date, date]], first: date, last: date) -> list[tuple[date, date]]:
+    """[first, last] cut where a coverage begins or ends.
+
+    >>> _spans([(date(2026, 1, 1), date(2026, 1, 5))], date(2026, 1, 4), date(2026, 1, 9))
+    [(datetime.date(2026, 1, 4), datetime.date(2026, 1, 5)), (datetime.date(2026, 1, 6), datetime.date(2026, 1, 9))]
+    """
+    begins = {first}
+    for begin, end in coverages:
+        begins |= {begin} if first < begin <= last else set()
+        begins |= {date.fromordinal(end.toordinal() + 1)} if first <= end < last else set()
+    ordered = sorted(begins)
+    ends = [*(date.fromordinal(day.toordinal() - 1) for day in ordered[1:]), last]
+    return list(zip(ordered, ends, strict=True))
+
+
+def _piece(
+    table: Table, providers: Sequence[tuple[Provider, tuple[date, date] | None]], first: date, last: date
+) -> Fetched:
+    """The rows of a span from the first provider that covers it and delivers."""
     reasons, failures = [], []
-    for provider in providers:
-        covered = provider.coverage(table)
+    for provider, covered in providers:
         if covered is None:
             reasons.append(f"{provider.name} has none")
         elif covered[0] > first or covered[1] < last:
@@ -92,7 +128,7 @@ def fetch(table: Table, providers: Sequence[Provider], first: date, last: date) 
                 failures.append(str(error))
             else:
                 rows = table.conform(served.rows.assign(provider=provider.name))
-                return Fetched(rows, provider.name, served.refused, served.notes, failures)
+                return Fetched(rows, [provider.name], {provider.name: served.refused}, served.notes, failures)
     if failures:
         also = f" ({'; '.join(reasons)})" if reasons else ""
         raise SourceError(f"{table.name} for {first} to {last}: {' '.join(failures)}{also}")

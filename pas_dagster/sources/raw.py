@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
+from pas_dagster.errors import PasError
+
 
 class RawStore:
     """A content-addressed folder: the same bytes are kept once."""
@@ -26,7 +28,14 @@ class RawStore:
         return digest
 
     def get(self, digest: str) -> bytes:
-        return self.path(digest).read_bytes()
+        """The bytes. Raises `PasError` when they are not there any more, or not those that were kept."""
+        try:
+            content = self.path(digest).read_bytes()
+        except FileNotFoundError:
+            raise PasError(f"The raw bytes {self.path(digest)} are gone. Fetch the day again.") from None
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise PasError(f"The raw bytes {self.path(digest)} are damaged. Delete the file and fetch the day again.")
+        return content
 
     def path(self, digest: str) -> Path:
         return self.folder / digest[:2] / digest

@@ -43,7 +43,7 @@ class Query:
     now: datetime
     listed: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["symbol", "name", "kind", "sector"]))
     stored: pd.DataFrame = field(default_factory=pd.DataFrame)
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

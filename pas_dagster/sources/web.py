@@ -27,7 +27,7 @@ Look = Callable[[Table, date, date], pd.DataFrame]
 class WebProvider:
     """Serves one dataset from one source.
 
-    `listed` gives the securities known by a day, `look` stored rows, `options` what the settings say for the source.
+    `listed` gives the securities known by now, `look` stored rows, `options` what the settings say for the source.
     `offline` reads what was fetched before and asks nobody. `companies`: it is asked by symbol or names companies, so
     somebody must be listed. `missing` names credentials that are not there.
     """
@@ -36,7 +36,7 @@ class WebProvider:
     client: Client
     captures: Captures
     now: Callable[[], datetime]
-    listed: Callable[[date], pd.DataFrame]
+    listed: Callable[[], pd.DataFrame]
     look: Look
     options: Mapping[str, Any] = field(default_factory=dict)
     offline: bool = False
@@ -60,8 +60,8 @@ class WebProvider:
         """The rows known from `first` to `last`. Raises `SourceError` or `NotServed`, each one sentence."""
         if self.missing:
             raise NotServed(f"{self.name} needs {', '.join(self.missing)}, which the settings do not have")
-        if self.companies and self.listed(last).empty:
-            raise NotServed("the universe is empty up to then: fetch it first (`pas fetch universe`)")
+        if self.companies and self.listed().empty:
+            raise NotServed("the universe is empty: fetch it first (`pas fetch universe`)")
         if self.offline:
             return self._again(table, first, last)
         query = self.query(table, first, last, self.now())
@@ -70,21 +70,21 @@ class WebProvider:
 
     @contextmanager
     def visited(self, query: Query) -> Generator[Sequence[Page]]:
-        """The pages of a visit, which is noted; one that the block cannot read is forgotten again."""
+        """The pages of a visit, which is noted, and marked as good once the block has read them."""
         pages = self.client.pages(self.source, query)
         capture = self.captures.keep(self.source, query, pages)
         try:
             yield pages
         except SourceError:
-            capture.unlink()  # it must not shadow an older one that can be read
             self.client.forget(pages)
             raise
+        self.captures.accept(capture)
 
     def query(self, table: Table, first: date, last: date, now: datetime) -> Query:
         """What is wanted, with what the house knows."""
         back = self.source.lookback
         stored = self.look(table, first - timedelta(back), first - timedelta(1)) if back else table.empty()
-        return Query(first, last, now, self.listed(last), stored, self.options)
+        return Query(first, last, now, self.listed(), stored, self.options)
 
     def _again(self, table: Table, first: date, last: date) -> Served:
         """Read what was fetched before, as of when it was fetched."""
@@ -107,7 +107,7 @@ class WebProvider:
     def let_in(self, table: Table, query: Query, pages: Sequence[Page], reading: Reading) -> Served:
         """The rows that pass the border. Raises `SourceError` when too many do not."""
         admitted = admit(table, reading, query)
-        if admitted.share_refused > MAX_BAD:
+        if admitted.spoilt:
             first = admitted.refused.sort_values("expected", kind="stable").iloc[0]
             raise SourceError(
                 f"{self.source.title}: {len(admitted.refused)} of {len(admitted.refused) + len(admitted.rows)} rows "

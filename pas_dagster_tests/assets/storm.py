@@ -51,10 +51,13 @@ class Storm:
         found = {"universe": self.fetch("universe", [DAY], all_days=True)}
         for name in ("treasury_rates", "prices", "reddit_mentions"):
             found[f"{name} before"] = self.fetch(name, [BEFORE])
+        found["emptied"] = self.struck(Fault.EMPTY_TABLE, "prices", keys=[BEFORE])
         found["renamed"] = self.struck(Fault.RENAMED, "treasury_rates")
         found["healed"] = self.fetch("treasury_rates", [DAY])
         found["challenged"] = self.struck(Fault.CHALLENGE, "prices", "query2.finance.yahoo.com")
         found["first choice again"] = self.fetch("prices", [DAY])
+        found["quiet day"] = self.fetch("catalyst_events", [DAY], all_days=True)
+        found["emptied quiet day"] = self.emptied_catalysts(list(found["quiet day"]["days"])[-1])
         asked = self.sandbox.served
         found["again"] = self.fetch("prices", [DAY], tags={OFFLINE_TAG: "yes"})
         found["asked while again"] = self.sandbox.served - asked
@@ -62,12 +65,16 @@ class Storm:
         found["past evening"] = self.fetch("reddit_mentions", [BEFORE])
         return found
 
-    def struck(self, fault: Fault, name: str, host: str = "*") -> dict[str, Any]:
+    def struck(self, fault: Fault, name: str, host: str = "*", keys: list[str] | None = None) -> dict[str, Any]:
         self.sandbox.weather.append(Weather(fault, host))
         try:
-            return self.fetch(name, [DAY])
+            return self.fetch(name, keys or [DAY])
         finally:
             self.sandbox.weather.clear()
+
+    def emptied_catalysts(self, day: str) -> dict[str, Any]:
+        """Ask again for one day that has events, while the site says that there are none."""
+        return self.struck(Fault.EMPTY_TABLE, "catalyst_events", keys=[day])
 
     def fetch(
         self, name: str, keys: list[str], tags: dict[str, str] | None = None, *, all_days: bool = False

@@ -47,6 +47,14 @@ def test_a_changed_page_fails_with_a_sentence_and_leaves_what_is_stored(storm: d
     assert found["days"] == storm["treasury_rates before"]["days"]
 
 
+def test_a_day_that_has_rows_is_not_emptied(storm: dict[str, Any]) -> None:
+    found = storm["emptied quiet day"]
+    assert "now the source gives none" in found["said"]
+    assert "--accept-losses" in found["said"]
+    assert found["days"] == storm["quiet day"]["days"]
+    assert storm["emptied"]["said"] is not None
+
+
 def test_the_next_run_heals(storm: dict[str, Any]) -> None:
     assert storm["healed"]["said"] is None
     assert set(storm["healed"]["days"]) == {BEFORE, DAY}

@@ -81,8 +81,38 @@ def test_what_a_parser_could_not_read_is_among_the_refused() -> None:
     assert found.refused[["url", "row_number", "reason", "content"]].values.tolist() == [
         ["https://toys.example/x", 2, "no number", "x"]
     ]
-    assert admitted(row(), Bad("scanned", "x", expected=True)).share_refused == 0
-    assert found.share_refused == 0.5
+    assert not found.spoilt, "one bad row proves nothing"
+
+
+@pytest.mark.parametrize(
+    ("bad", "good", "elsewhere", "spoilt"),
+    [(0, 0, 0, False), (1, 0, 0, True), (2, 1, 0, False), (3, 40, 0, True), (3, 60, 0, False), (3, 1, 100, False)],
+)
+def test_a_source_is_taken_to_have_changed_by_its_share_of_bad_rows(
+    bad: int, good: int, elsewhere: int, spoilt: bool
+) -> None:
+    rows = [row(symbol=f"A{n}") for n in range(good)]
+    rows += [row(symbol=f"A{n}", known_on="2026-11-02", event_date="2026-11-01") for n in range(elsewhere)]
+    assert admitted(*rows, *[Bad("no number", "x")] * bad).spoilt is spoilt
+    assert not admitted(*rows, *[Bad("scanned", "x", expected=True)] * bad).spoilt
+
+
+def test_a_bad_row_of_another_day_is_no_affair_of_this_one() -> None:
+    found = admitted(row(), row(known_on="2026-11-02", views="many"))
+    assert (len(found.rows), len(found.refused), found.outside) == (1, 0, 1)
+
+
+def test_what_became_known_after_the_day_it_is_filed_under_is_refused() -> None:
+    found = admitted(row(), row(symbol="MSFT", known_at=datetime(2026, 11, 19, 15, tzinfo=UTC)))
+    assert found.rows["symbol"].tolist() == ["AAPL"]
+    assert found.refused["reason"].tolist() == ["known_at is after known_on"]
+    assert found.refused["known_on"].tolist() == [pd.Timestamp("2026-11-18")]
+
+
+def test_of_what_is_told_twice_the_first_telling_counts() -> None:
+    early, late = (datetime(2026, 11, 18, hour, tzinfo=UTC) for hour in (14, 20))
+    found = admitted(row(known_at=late), row(known_at=early))
+    assert found.rows["known_at"].tolist() == [pd.Timestamp("2026-11-18 14:00")]
 
 
 def test_no_rows_are_no_rows() -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pas_dagster.errors import PasError
 from pas_dagster.sandbox.faults import Fault, Weather
 from pas_dagster.sandbox.server import serving
-from pas_dagster.sources.provider import NotServed, fetch
+from pas_dagster.schemas import Table
+from pas_dagster.sources.provider import NotServed, Served, fetch, no_refused
 from pas_dagster.sources.source import Reading, SourceError
 from pas_dagster_tests.sources.toys import DAY, SOURCE, WIKI, Toy, provider, row
 
@@ -96,7 +98,7 @@ def test_the_next_provider_serves_and_the_first_failure_is_told(tmp_path: Path) 
         sandbox.weather.append(Weather(Fault.CHALLENGE, times=1))
         second = provider(tmp_path / "b", url, replace(SOURCE, name="second"))
         fetched = fetch(WIKI, [provider(tmp_path / "a", url), second], DAY, DAY)
-    assert fetched.provider == "second"
+    assert fetched.providers == ["second"]
     assert "challenge page" in fetched.passed_over[0]
 
 
@@ -118,6 +120,64 @@ def test_what_shows_only_the_present_is_not_asked_about_the_past(tmp_path: Path)
 
 def test_without_a_universe_companies_cannot_be_asked_for(tmp_path: Path) -> None:
     served = provider(tmp_path, "http://127.0.0.1:9", companies=True)
-    served.listed = lambda _: WIKI.empty()
+    served.listed = lambda: WIKI.empty()
     with pytest.raises(NotServed, match="pas fetch universe"):
         served.serve(WIKI, DAY, DAY)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Stands for files that cover the days up to one."""
+
+    last: date
+    name: str = "import"
+
+    def coverage(self, _: Table) -> tuple[date, date]:
+        return date.min, self.last
+
+    def serve(self, table: Table, first: date, last: date) -> Served:
+        days = [first + timedelta(n) for n in range((last - first).days + 1)]
+        rows = [row(known_on=day, event_date=day, views=1, symbol="AAPL") for day in days]
+        return Served(table.conform(pd.DataFrame(rows).assign(provider="")).drop(columns="provider"))
+
+
+def test_what_was_imported_serves_its_days_and_the_site_the_rest(tmp_path: Path) -> None:
+    with serving(Toy().sandbox()) as url:
+        both = [Imported(DAY - timedelta(1)), provider(tmp_path, url)]
+        fetched = fetch(WIKI, both, DAY - timedelta(3), DAY)
+    assert fetched.providers == ["import", "toys"]
+    assert fetched.rows["provider"].tolist() == ["import"] * 3 + ["toys"] * 2
+
+
+def test_a_visit_that_could_not_be_read_is_kept_for_a_mended_parser(tmp_path: Path) -> None:
+    toy = Toy(["nonsense"])
+    with serving(toy.sandbox()) as url:
+        with pytest.raises(SourceError):
+            provider(tmp_path, url).serve(WIKI, DAY, DAY)
+
+        def mended(pages, query) -> Reading:
+            return Reading(pd.DataFrame([row()]), no_refused())
+
+        again = provider(tmp_path, url, replace(SOURCE, read=mended), offline=True)
+        assert len(again.serve(WIKI, DAY, DAY).rows) == 1
+
+
+def test_a_good_visit_is_read_again_rather_than_a_later_one_that_failed(tmp_path: Path) -> None:
+    toy = Toy()
+    with serving(toy.sandbox()) as url:
+        served = provider(tmp_path, url)
+        first = served.serve(WIKI, DAY, DAY)
+        served.client.clock.sleep(3600)
+        toy.rows = ["nonsense"]
+        with pytest.raises(SourceError):
+            served.serve(WIKI, DAY, DAY)
+        assert provider(tmp_path, url, offline=True).serve(WIKI, DAY, DAY).rows.equals(first.rows)
+
+
+def test_damaged_bytes_are_never_read(tmp_path: Path) -> None:
+    with serving(Toy().sandbox()) as url:
+        first = provider(tmp_path, url).serve(WIKI, DAY, DAY)
+        digest = first.rows["raw"][0]
+        (tmp_path / "raw" / digest[:2] / digest).write_bytes(b"{")
+        with pytest.raises(PasError, match="are damaged"):
+            provider(tmp_path, url, offline=True).serve(WIKI, DAY, DAY)

@@ -16,8 +16,7 @@ from pas_dagster.sandbox.sites.site import Answer, Call, Present, json_answer
 from pas_dagster.sandbox.world import World
 from pas_dagster.schemas import TABLES, Table
 from pas_dagster.sources.captures import Captures
-from pas_dagster.sources.client import Client
-from pas_dagster.sources.client.guard import Guard
+from pas_dagster.sources.client import Client, Guard, Traffic
 from pas_dagster.sources.page import Page, Request
 from pas_dagster.sources.raw import RawStore
 from pas_dagster.sources.source import Bad, LayoutError, Query, Reading, Source, Walk, collect
@@ -75,13 +74,14 @@ SOURCE = Source("toys", "wiki_views", "Toy site", ("toys.example",), read, walk=
 
 def provider(folder: Path, url: str, source: Source = SOURCE, **options: Any) -> WebProvider:
     raw = RawStore(folder / "raw")
-    client = Client(raw, Guard({"*": url}), clock=FakeClock(), longest=0.3, cache_folder=folder / "cache")
+    traffic = Traffic(Guard({"*": url}), FakeClock(), contact=None, longest=0.3)
+    client = Client(raw, traffic, cache_folder=folder / "cache")
     return WebProvider(
         source,
         client,
         Captures(folder / "captures", raw),
         lambda: client.clock.now(),
-        lambda _: pd.DataFrame({"symbol": ["AAPL"], "name": ["Apple Inc."], "kind": ["stock"], "sector": [None]}),
+        lambda: pd.DataFrame({"symbol": ["AAPL"], "name": ["Apple Inc."], "kind": ["stock"], "sector": [None]}),
         nothing_stored,
         **options,
     )

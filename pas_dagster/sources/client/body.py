@@ -44,9 +44,11 @@ def _unpacked(chunks: Iterable[bytes], encoding: str, max_bytes: int) -> Iterato
 
 
 def _inflated(chunks: Iterable[bytes], unpacker: zlib._Decompress, max_bytes: int) -> Iterator[bytes]:
-    """A bomb never unfolds: each step unpacks at most as much as may still come."""
+    """A bomb never unfolds: each step unpacks at most as much as may still come. Nothing at all is no bytes."""
+    empty = True
     try:
         for chunk in chunks:
+            empty = False
             pending = chunk
             while pending and not unpacker.eof:
                 yield unpacker.decompress(pending, min(_CHUNK, max_bytes + 1))
@@ -56,5 +58,5 @@ def _inflated(chunks: Iterable[bytes], unpacker: zlib._Decompress, max_bytes: in
         yield unpacker.flush()
     except zlib.error as error:
         raise BodyError(f"the packed answer is damaged ({error})") from None
-    if not unpacker.eof:
+    if not unpacker.eof and not empty:
         raise BodyError("the packed answer is cut short")

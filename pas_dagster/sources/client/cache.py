@@ -8,6 +8,7 @@ import os
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 from pas_dagster.sources.page import Page, Request
 from pas_dagster.sources.raw import RawStore
@@ -52,15 +53,16 @@ class Cache:
             return None
         return entry if self._raw.path(entry.digest).exists() else None
 
-    def fresh(self, entry: Entry, now: datetime) -> bool:
-        """Whether it is young enough to be used without asking."""
-        return timedelta(0) <= now - datetime.fromisoformat(entry.fetched_at) < self._keep
+    def fresh(self, entry: Entry, now: datetime, since: datetime) -> bool:
+        """Whether it is young enough to be used without asking, and was fetched at or after `since`."""
+        fetched_at = datetime.fromisoformat(entry.fetched_at)
+        return fetched_at >= since and timedelta(0) <= now - fetched_at < self._keep
 
     def put(self, where: str, page: Page, etag: str | None, last_modified: str | None) -> None:
         entry = Entry(page.url, page.status, page.digest, page.fetched_at.isoformat(), etag, last_modified)
         path = self._path(where)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial = path.with_suffix(f".{uuid4().hex}.partial")
         partial.write_text(json.dumps(asdict(entry)))
         os.replace(partial, path)  # noqa: PTH105  (atomic by definition)
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import requests
 
+from pas_dagster import calendar
 from pas_dagster.sources.client.cache import Cache
-from pas_dagster.sources.client.clock import Clock, Standing, SystemClock
+from pas_dagster.sources.client.clock import Clock, Standing
 from pas_dagster.sources.client.guard import Guard
 from pas_dagster.sources.client.transport import Exchange, PoliteTransport, RefusedError, Traffic, repeatable
 from pas_dagster.sources.page import Page, Request
@@ -27,36 +28,33 @@ _MOST_ROUNDS = 10_000  # a site that pages for ever is stopped
 _SECRET_NAMES = frozenset({"crumb", "token", "key", "api_key", "apikey", "auth", "access_token"})
 
 
-@dataclass
+@dataclass(frozen=True)
 class Client:
-    """One for a process. `credentials`: name -> headers, added to requests that name them, never kept.
+    """Visits sites over the traffic that all clients of a process share.
 
-    `cache_for` is how long an answer is used again without asking. `hurried` drops the hosts' limits: for a sandbox.
-    `longest`: seconds after which any wait for an answer ends, where the hosts' own limits are longer.
+    `credentials`: name -> headers, added to requests that name them, never kept. `cache_for` is how long an answer is
+    used again without asking.
     """
 
     raw: RawStore
-    guard: Guard = field(default_factory=Guard)
-    clock: Clock = field(default_factory=SystemClock)
-    contact: str | None = None
-    credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    traffic: Traffic
+    credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     cache_folder: Path | None = None
     cache_for: timedelta = timedelta(minutes=15)
-    hurried: bool = False
-    longest: float | None = None
     progress: Progress = lambda *_: None
     on_exchange: Callable[[Exchange], None] = lambda _: None
 
-    def __post_init__(self) -> None:
-        self.traffic = Traffic(self.guard, self.clock, contact=self.contact, hurried=self.hurried, longest=self.longest)
-        self.cache = Cache(self.cache_folder, self.raw, self.cache_for) if self.cache_folder else None
+    @property
+    def clock(self) -> Clock:
+        return self.traffic.clock
+
+    @cached_property
+    def cache(self) -> Cache | None:
+        return Cache(self.cache_folder, self.raw, self.cache_for) if self.cache_folder else None
 
     def travelled(self, base_url: str, moment: datetime) -> Client:
         """This client sent to a sandbox as of a moment of its past, which is then the time of its clock."""
-        other = copy(self)
-        other.guard, other.clock = Guard({"*": base_url}), Standing(moment)
-        other.traffic = self.traffic.towards(other.guard, other.clock)
-        return other
+        return replace(self, traffic=self.traffic.towards(Guard({"*": base_url}), Standing(moment)))
 
     def pages(self, source: Source, query: Query) -> list[Page]:
         """Everything the source's walk asks for, in order; their bytes are kept. Raises `SourceError`."""
@@ -74,7 +72,8 @@ class Client:
 
     def where(self, request: Request) -> str:
         """The address a request really goes to, under which its answer is remembered."""
-        return f"{request.auth or ''} {self.guard.route(request.url, (request.host,)).url}"
+        asked = " ".join(f"{name}={value}" for name, value in sorted(request.headers.items()))
+        return f"{request.auth or ''} {asked} {self.traffic.guard.rewritten(request.url) or request.url}"
 
 
 class Visit:
@@ -85,6 +84,7 @@ class Visit:
         self._source = source
         self._recorded: list[Page] = []
         self._last_url = ""
+        self._since = datetime.min.replace(tzinfo=UTC)
         self._done = 0
 
     def walked(self, query: Query) -> list[Page]:
@@ -92,6 +92,7 @@ class Visit:
         assert self._source.walk is not None
         session, _ = self._session(self._client.on_exchange)
         walk = self._source.walk(query)
+        self._since = self._valid_since(query)
         found: list[Page] = []
         try:
             asked = next(walk)
@@ -118,9 +119,12 @@ class Visit:
             if page is None:
                 raise self.error(f"{error} (what answers a password is not kept)", self._last_url) from None
             raise self.error(str(error), page.url, page.content) from None
-        finally:
-            if transport.refusal is not None:
-                raise transport.refusal
+        except Exception:
+            if transport.refusal is not None:  # libraries wrap what the transport raises
+                raise transport.refusal from None
+            raise
+        if transport.refusal is not None:  # or swallow it
+            raise transport.refusal
         return self._recorded
 
     def error(self, rule: str, url: str, body: bytes = b"") -> SourceError:
@@ -155,16 +159,18 @@ class Visit:
             futures = [pool.submit(one, request) for request in asked]
             try:
                 return [future.result() for future in futures]
-            except SourceError:
-                pool.shutdown(cancel_futures=True)
+            except BaseException:  # also an interruption: nobody waits for what is left to ask
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
     def _page(self, session: requests.Session, request: Request) -> Page:
         cache = self._client.cache if request.method == "GET" else None
         where = self._client.where(request) if cache else ""
         entry = cache.find(where) if cache else None
-        if cache and entry and cache.fresh(entry, self._client.clock.now()):
-            return entry.page(request, self._client.raw)
+        if cache and entry and cache.fresh(entry, self._client.clock.now(), self._since):
+            page = entry.page(request, self._client.raw)
+            self._require_answer(page)
+            return page
         answer = self._send(session, request, entry.conditions if entry else {})
         now = self._client.clock.now()
         if entry and answer.status_code == 304:
@@ -177,6 +183,11 @@ class Visit:
             cache.put(where, page, answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
         return page
 
+    def _valid_since(self, query: Query) -> datetime:
+        """From when on an answer tells of all of the window: its end, or today where only the present shows."""
+        today = calendar.today(self._client.clock.now())
+        return calendar.midnight(today if self._source.since is None else query.last + timedelta(1))
+
     def _send(self, session: requests.Session, request: Request, conditions: Mapping[str, str]) -> requests.Response:
         headers = {**request.headers, **self._client.credentials.get(request.auth or "", {}), **conditions}
         if request.reads_only:
@@ -185,7 +196,7 @@ class Visit:
             return session.request(request.method, request.url, headers=headers, data=request.form, json=request.json)
         except requests.TooManyRedirects:
             raise RefusedError("it redirects in circles", request.url) from None
-        except requests.RequestException as error:  # such as a redirect to something that is no address
+        except (requests.RequestException, ValueError) as error:  # such as a redirect to something that is no address
             raise RefusedError(f"the answer cannot be followed ({type(error).__name__})", request.url) from None
 
     def _require_answer(self, page: Page) -> None:
@@ -197,8 +208,8 @@ class Visit:
         self._done += 1
         self._client.progress(self._source.name, self._done, self._done)
         self._last_url = public(exchange.url)
-        if str(exchange.request.headers.get("Authorization", "")).startswith("Basic "):
-            return  # what answers a password is a credential
+        if exchange.opens_doors:
+            return
         request = Request(public(exchange.url), method=exchange.request.method or "GET")
         self._client.raw.put(exchange.content)
         self._recorded.append(Page(request, exchange.status, request.url, exchange.content, exchange.at))

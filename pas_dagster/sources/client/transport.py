@@ -71,9 +71,18 @@ class Exchange:
     content: bytes
     at: datetime
 
+    @property
+    def opens_doors(self) -> bool:
+        """What answers a password is a credential, and kept nowhere."""
+        return str(self.request.headers.get("Authorization", "")).startswith("Basic ")
+
 
 class Traffic:
-    """What all transports of a process share: the paces and the connections of the hosts."""
+    """What all transports of a process share: the paces and the connections of the hosts.
+
+    `hurried` drops the hosts' limits, for a sandbox. `longest`: seconds after which any wait for an answer ends, where
+    the hosts' own limits are longer.
+    """
 
     def __init__(
         self, guard: Guard, clock: Clock, *, contact: str | None, hurried: bool = False, longest: float | None = None
@@ -238,6 +247,7 @@ class PoliteTransport(BaseAdapter):
             raise _AttemptError(f"{name} has no address ({error.strerror or error})", again=True) from None
         with self._traffic.slots(name):
             self._wait_for_turn(name)
+            deadline = clock.monotonic() + host.deadline
             try:
                 answer = self._traffic.send(request, route, host)
                 with closing(answer.raw):
@@ -245,7 +255,7 @@ class PoliteTransport(BaseAdapter):
                         _chunks(answer.raw),
                         answer.headers.get("Content-Encoding", ""),
                         host.max_bytes,
-                        clock.monotonic() + host.deadline,
+                        deadline,
                         clock.monotonic,
                     )
             except BodyError as error:
@@ -340,7 +350,7 @@ def _retry_after(value: str | None, now: datetime) -> float | None:
     """Seconds that `Retry-After` asks for, as a number or a date (RFC 9110, 10.2.3); None when it says nothing."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if value.strip().isascii() and value.strip().isdecimal():
         return float(value)
     try:
         moment = parsedate_to_datetime(value)

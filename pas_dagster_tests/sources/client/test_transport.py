@@ -6,6 +6,7 @@ import gzip
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,8 +16,7 @@ from pas_dagster.sandbox.faults import Fault, Weather, spoil
 from pas_dagster.sandbox.server import Sandbox, serving
 from pas_dagster.sandbox.sites.site import Answer, Call, Present
 from pas_dagster.sandbox.world import World
-from pas_dagster.sources.client import Client
-from pas_dagster.sources.client.guard import Guard
+from pas_dagster.sources.client import Client, Guard, Traffic
 from pas_dagster.sources.page import Page, Request
 from pas_dagster.sources.raw import RawStore
 from pas_dagster.sources.source import Query, Reading, Source, SourceError, Walk
@@ -42,8 +42,11 @@ def plain(_: Present, call: Call) -> Answer:
 def visiting(tmp_path: Path, site: Callable[[Present, Call], Answer] = plain, **options) -> Iterator[tuple]:
     sandbox = Sandbox(WORLD, site=site)
     with serving(sandbox) as url:
-        options.setdefault("clock", FakeClock())
-        client = Client(RawStore(tmp_path / "raw"), Guard({"*": url}), longest=0.3, **options)
+        ways = {name: options.pop(name, None) for name in ("contact", "hurried")}
+        traffic = Traffic(
+            Guard({"*": url}), FakeClock(), contact=ways["contact"], hurried=bool(ways["hurried"]), longest=0.3
+        )
+        client = Client(RawStore(tmp_path / "raw"), traffic, **options)
         yield client, sandbox
 
 
@@ -210,6 +213,45 @@ def test_an_answer_is_used_again_for_a_while_and_then_only_if_it_still_holds(tmp
         again = one(client)
         assert sandbox.served == 2
         assert (again.content, again.fetched_at) == (BODY, client.clock.now())
+
+
+def test_an_answer_of_before_the_end_of_the_window_is_asked_for_again(tmp_path: Path) -> None:
+    options = {"cache_folder": tmp_path / "cache", "cache_for": timedelta(days=1)}
+    today = Query(START.date(), START.date(), START)
+    with visiting(tmp_path, plain, **options) as (client, sandbox):
+        asked = replace(source(Request("https://example.org/a")), since=date(2020, 1, 1))
+        client.pages(asked, QUERY)
+        client.pages(asked, today)  # the day is not over, so what was fetched does not tell of all of it
+        assert sandbox.served == 2
+
+
+def test_a_name_that_does_not_resolve_is_a_sentence_also_with_a_cache(tmp_path: Path) -> None:
+    def lost(_: str) -> list[str]:
+        raise OSError("Temporary failure in name resolution")
+
+    traffic = Traffic(Guard(resolve=lost), FakeClock(), contact=None)
+    client = Client(RawStore(tmp_path / "raw"), traffic, cache_folder=tmp_path / "cache")
+    with pytest.raises(SourceError, match="has no address"):
+        one(client)
+
+
+@pytest.mark.parametrize("wait", ["²", "soon", "-5", ""])
+def test_a_retry_after_that_says_nothing_is_no_wait(tmp_path: Path, wait: str) -> None:
+    answers = [Answer(b"", 429, headers={"Retry-After": wait.encode().decode("latin-1")}), Answer(BODY)]
+    with visiting(tmp_path, lambda *_: answers.pop(0)) as (client, _):
+        assert one(client).content == BODY
+
+
+def test_a_confirmed_answer_without_a_body_is_the_kept_one_even_if_it_claims_to_be_packed(tmp_path: Path) -> None:
+    def site(_: Present, call: Call) -> Answer:
+        if "if-none-match" in call.headers:
+            return Answer(b"", 304, headers={"Content-Encoding": "gzip"})
+        return Answer(BODY, headers={"ETag": '"v1"'})
+
+    with visiting(tmp_path, site, cache_folder=tmp_path / "cache") as (client, _):
+        one(client)
+        client.clock.sleep(3600)
+        assert one(client).content == BODY
 
 
 def test_requests_run_side_by_side_in_order(tmp_path: Path) -> None:
