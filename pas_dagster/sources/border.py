@@ -90,9 +90,11 @@ def admit(table: Table, reading: Reading, query: Query) -> Admitted:
     late = _impossible(table, whole, query)
     refused.append(_told(raw_rows, late))
     whole = whole[~whole.index.isin(late.index)]
+    facts = [name for name in names if name not in ("raw", "known_at")]
     if whole["known_at"].notna().any():  # of what is told twice, the first telling counts
-        whole = whole.sort_values("known_at", kind="stable")
-    once = whole.drop_duplicates([name for name in names if name not in ("raw", "known_at")])
+        once = whole.sort_values("known_at", kind="stable").drop_duplicates(facts).sort_index()
+    else:
+        once = whole.drop_duplicates(facts)
     verdict = table.check(table.conform(once.assign(provider="")))
     refused.append(_told(raw_rows, verdict.bad["reason"]))
     good = table.sort(verdict.good)[names]

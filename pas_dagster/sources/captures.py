@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pas_dagster.errors import PasError
 from pas_dagster.sources.page import Page, Request
 from pas_dagster.sources.provider import NotServed
 from pas_dagster.sources.raw import RawStore
@@ -93,7 +94,10 @@ class Captures:
         request = Request(
             noted["asked"], kind=noted["kind"], notes=noted["notes"], method=noted["method"], json=noted.get("json")
         )
-        content = self._raw.get(noted["raw"])
+        try:
+            content = self._raw.get(noted["raw"])
+        except FileNotFoundError:
+            raise PasError(f"The raw bytes {self._raw.path(noted['raw'])} are gone. Fetch the day again.") from None
         return Page(request, noted["status"], noted["url"], content, datetime.fromisoformat(noted["fetched_at"]))
 
 

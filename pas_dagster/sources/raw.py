@@ -28,13 +28,10 @@ class RawStore:
         return digest
 
     def get(self, digest: str) -> bytes:
-        """The bytes. Raises `PasError` when they are not there any more, or not those that were kept."""
-        try:
-            content = self.path(digest).read_bytes()
-        except FileNotFoundError:
-            raise PasError(f"The raw bytes {self.path(digest)} are gone. Fetch the day again.") from None
+        """The bytes. Raises `FileNotFoundError` when they are gone, `PasError` when they are not those kept."""
+        content = self.path(digest).read_bytes()
         if hashlib.sha256(content).hexdigest() != digest:
-            raise PasError(f"The raw bytes {self.path(digest)} are damaged. Delete the file and fetch the day again.")
+            raise PasError(f"The raw bytes {self.path(digest)} are damaged. Delete the file and bring them in again.")
         return content
 
     def path(self, digest: str) -> Path:

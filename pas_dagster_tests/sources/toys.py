@@ -74,7 +74,7 @@ SOURCE = Source("toys", "wiki_views", "Toy site", ("toys.example",), read, walk=
 
 def provider(folder: Path, url: str, source: Source = SOURCE, **options: Any) -> WebProvider:
     raw = RawStore(folder / "raw")
-    traffic = Traffic(Guard({"*": url}), FakeClock(), contact=None, longest=0.3)
+    traffic = Traffic(Guard({"*": url}), FakeClock(), contact=None, hurried=True, longest=0.3)
     client = Client(raw, traffic, cache_folder=folder / "cache")
     return WebProvider(
         source,
