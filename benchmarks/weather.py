@@ -37,6 +37,7 @@ from pas_dagster.sources.web import WebProvider
 
 SEED, START, NOW = 7, date(2025, 7, 1), datetime(2026, 6, 30, 21, tzinfo=UTC)
 WINDOW_DAYS = 5
+IMPATIENCE = 0.4  # seconds: what is stalled is not waited for as long as a real site is
 PLACES = ("every", "last")
 OPTIONS = {"client_id": "sandbox", "client_secret": "sandbox", "start": START}
 LEFT_OUT = frozenset({"provider", "raw", "known_at"})
@@ -87,10 +88,11 @@ class Stage:
     url: str
     folder: Path
 
-    def provider(self, source: Source) -> WebProvider:
+    def provider(self, source: Source, longest: float | None = None) -> WebProvider:
+        """The source with a client that waits at most so long for an answer."""
         raw = RawStore(self.folder / "raw")
         traffic = Traffic(
-            Guard({"*": self.url}), ImpatientClock(), contact="weather test@example.org", hurried=True, longest=0.4
+            Guard({"*": self.url}), ImpatientClock(), contact="weather test@example.org", hurried=True, longest=longest
         )
         client = Client(raw, traffic, credentials=SANDBOX_CREDENTIALS)
         listed = self.listed
@@ -161,7 +163,7 @@ def cells(stage: Stage, source: Source, places: Sequence[str] = PLACES) -> Itera
 
 def _cell(stage: Stage, source: Source, fault: Fault, place: str, table: Table, good: Served) -> Outcome:
     first, last = window(source)
-    provider = stage.provider(source)
+    provider = stage.provider(source, IMPATIENCE)
     said, problem, quiet = "", None, False
     try:
         served = provider.serve(table, first, last)
@@ -174,7 +176,7 @@ def _cell(stage: Stage, source: Source, fault: Fault, place: str, table: Table, 
     struck = stage.sandbox.spoiled > 0
     stage.sandbox.weather.clear()
     if problem is None:
-        healed = provider.serve(table, first, last)
+        healed = stage.provider(source).serve(table, first, last)
         problem = _wrong(healed, good) and f"after the weather: {_wrong(healed, good)}"
     return Outcome(source, fault, place, struck, said, problem, quiet)
 

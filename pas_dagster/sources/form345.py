@@ -164,6 +164,7 @@ def _roles(text: str) -> int:
 
 def _rows(trades: pd.DataFrame, filings: pd.DataFrame, owners: pd.DataFrame) -> pd.DataFrame:
     """Transactions with what their filing says; the columns of the table."""
+    trades = trades.drop_duplicates(["ACCESSION_NUMBER", "NONDERIV_TRANS_SK"])  # the number is a transaction's own
     key = pd.to_numeric(trades["NONDERIV_TRANS_SK"], errors="coerce")
     line = key.groupby(trades["ACCESSION_NUMBER"]).rank(method="first").fillna(0).astype("int64")
     frame = pd.DataFrame(

@@ -13,7 +13,7 @@ import pytest
 from pas_dagster_tests.lake.processes import clean_environment
 
 SEED = 20240715
-ROUNDS = 24
+ROUNDS = 36
 FILLED = [
     "prices",
     "universe",
