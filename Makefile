@@ -17,9 +17,10 @@ lint:  ## linter, formatter, type checker, import rule
 	@$(RUN) --group dev ruff format --check .
 	@$(RUN) --group dev ty check pas_dagster
 	@$(RUN) --group dev lint-imports
-bench:  ## the three comparisons of docs/benchmarks.md
+bench:  ## the comparisons of docs/benchmarks.md
 	@$(RUN) --group bench python -m benchmarks.allocation
 	@$(RUN) --group bench python -m benchmarks.backtest
 	@$(RUN) --group bench python -m benchmarks.backfill
+	@$(RUN) --group bench python -m benchmarks.sources
 lock:  ## resolve the locks again (no address ends up in them)
 	@scripts/lock.sh

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from threading import Lock
 
-MARGIN = 0.98  # the share of the permitted rate aimed at: what arrives jitters
+MARGIN = 0.97  # the share of the permitted rate aimed at: what arrives jitters
 _CATCH_UP = 0.01  # of the window: how much of a late start may be made up for
 _SLOWEST = 1 / 64
 _STEP = 1 / 16
