@@ -37,6 +37,7 @@ LISTS = {"TRADABLE": "tradable", "FRACTIONABLE": "fractionable"}
 _BATCH = 100  # symbols in an address, which some proxies cut at 2,000 characters
 _DELAY = timedelta(minutes=16)
 _NOTICE = timedelta(days=1)
+_MANY = 20  # so many securities never rest for a month
 _TYPES = "forward_split,reverse_split,stock_dividend,cash_dividend,cash_merger,worthless_removal,name_change"
 _COLUMNS = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
 _FUND = re.compile(r"\b(ETF|ETN|ETP|ETV)S?\b", re.IGNORECASE)
@@ -113,7 +114,7 @@ def _next(page: Page) -> Request | None:
 
 def read_prices(pages: Sequence[Page], query: Query) -> Reading:
     """Bars as traded, with total returns."""
-    told = collect((page for page in pages if page.kind == "actions"), parse_actions)
+    told = _actions(pages, query)
     reading = sheets((page for page in pages if page.kind == "bars"), parse_bars)
     bad = pd.concat([part for part in (reading.bad, told.bad) if len(part)] or [reading.bad])
     if reading.rows.empty:
@@ -136,12 +137,32 @@ def read_prices(pages: Sequence[Page], query: Query) -> Reading:
 
 def read_actions(pages: Sequence[Page], query: Query) -> Reading:
     """Splits (stock dividends count as such), cash dividends, cash mergers, removals and changes of symbols."""
-    reading = collect(pages, parse_actions)
+    reading = _actions(pages, query)
     if reading.rows.empty:
         return reading
     rows = _summed(reading.rows)
     known_on = rows["event_date"].where(rows["kind"] == "delisting", rows["event_date"] - _NOTICE)
     return Reading(rows.assign(known_on=known_on), reading.bad)
+
+
+def _actions(pages: Sequence[Page], query: Query) -> Reading:
+    """What happens in the window and the month before it. Raises `LayoutError` when that cannot be all.
+
+    Without dividends and splits the returns would be wrong, so an emptied or misdated list must not pass.
+    """
+    asked = [page for page in pages if page.kind == "actions"]
+    reading = collect(asked, parse_actions)
+    if len(query.listed) >= _MANY and reading.rows.empty and reading.bad.empty:
+        error = LayoutError(f"some of {len(query.listed)} securities pay a dividend within a month")
+        error.page = asked[0] if asked else None
+        raise error
+    if len(reading.rows):
+        latest = pd.to_datetime(reading.rows["event_date"]).max()
+        if latest > pd.Timestamp(query.last + _NOTICE):
+            error = LayoutError(f"actions up to {query.last + _NOTICE} were asked for, not up to {latest:%Y-%m-%d}")
+            error.page = asked[-1]
+            raise error
+    return reading
 
 
 def _summed(rows: pd.DataFrame) -> pd.DataFrame:
