@@ -39,8 +39,15 @@ def test_the_same_content_in_any_order_is_no_write(lake: Lake, folder: Path) -> 
     assert sorted(folder.rglob("*.parquet")) == files
 
 
+def test_the_same_facts_told_by_other_bytes_are_no_write(lake: Lake) -> None:
+    frame = bars(DAYS[:1], ["A", "B"], 1.0, raw="first")
+    lake.replace(PRICES, DAYS[:1], frame)
+    assert not lake.replace(PRICES, DAYS[:1], frame.assign(raw="second")).changed
+    assert set(lake.read(PRICES, first=DAYS[0], last=DAYS[0])["raw"]) == {"first"}
+
+
 @pytest.mark.parametrize(
-    ("column", "value"), [("close", 1.0000000001), ("volume", 0.0), ("raw", ""), ("raw", "None"), ("symbol", "C")]
+    ("column", "value"), [("close", 1.0000000001), ("volume", 0.0), ("provider", "b"), ("symbol", "C")]
 )
 def test_the_smallest_difference_is_a_write(lake: Lake, column: str, value: object) -> None:
     rows = bars(DAYS[:1], ["A", "B"], 1.0)
