@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from pas_dagster.calendar import Cadence
-from pas_dagster.strategies.contract import SYMBOL, NotEnoughData, Weights, strategy
+from pas_dagster.strategies.contract import SYMBOL, Count, NotEnoughData, Weights, strategy
 from pas_dagster.strategies.history import AsOf, Window
 
 FOLLOWED_TYPES = ("stock", "etf")
@@ -18,7 +18,7 @@ SIGNS = {"buy": 1.0, "sell": -1.0}  # an exchange has no direction
     cadence=Cadence.WEEKLY_MON,
     reads={"politician_trades": Window(days=30), "universe": Window()},
 )
-def congress_aggregate(data: AsOf, *, top_n: int = 20) -> Weights:
+def congress_aggregate(data: AsOf, *, top_n: Count = 20) -> Weights:
     """Long the names with the largest net congressional dollar buying, by filing date, in the last 30 days.
 
     Rule: add the midpoints (USD) of the purchases that House and Senate disclosed in the 30 calendar days before

@@ -16,14 +16,20 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, get_type_hints
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from pas_dagster.calendar import Cadence
 from pas_dagster.schemas.table import SYMBOL_PATTERN
 from pas_dagster.strategies.history import AsOf, Window
 
 SYMBOL = re.compile(SYMBOL_PATTERN)
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+Count = Annotated[int, Field(ge=1, le=10_000)]  # types of parameters: how many names, days, ...
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Dollars = Annotated[float, Field(ge=0)]
 CASH = "$CASH"  # the row that carries what is not invested; CASH alone is a listed company
 TOLERANCE = 1e-9
 
@@ -75,7 +81,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class Strategy:
-    """A registered strategy: what it is called, when it decides, what it reads, and its function."""
+    """A registered strategy: what it is called, when it decides, what it reads, and its function.
+
+    Attributes:
+        parameters: the function's keyword-only arguments with their values.
+        drift: trade only when a weight has drifted further than this from the new target; 0 trades every decision.
+        hold_days: how long the last weights are held when there is nothing to decide on.
+        decay_days: over how many days after that they decay linearly to cash.
+    """
 
     name: str
     title: str
@@ -83,6 +96,9 @@ class Strategy:
     reads: Mapping[str, Window]
     function: Callable[..., Weights]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    drift: float = 0.0
+    hold_days: int = 35
+    decay_days: int = 28
 
     @property
     def rule(self) -> str:
@@ -96,17 +112,57 @@ class Strategy:
         return weights
 
     def with_parameters(self, given: Mapping[str, Any]) -> Strategy:
-        """The same strategy with other parameters; an unknown one is a `ValueError` that lists the known."""
-        unknown = sorted(set(given) - set(self.parameters))
+        """The same strategy with other parameters, or another `drift`, `hold_days` or `decay_days`.
+
+        Raises:
+            ValueError: a parameter is unknown (the known are listed), of another type, or outside its bounds.
+        """
+        unknown = sorted(set(given) - set(self.parameters) - set(OPTIONS))
         if unknown:
             raise ValueError(f"{self.name} has no parameter {unknown[0]!r}; it has {', '.join(self.parameters)}")
-        return Strategy(self.name, self.title, self.cadence, self.reads, self.function, {**self.parameters, **given})
+        options = _checked(self.name, OPTIONS, {k: v for k, v in given.items() if k in OPTIONS})
+        own = {k: v for k, v in given.items() if k in self.parameters}
+        parameters = {**self.parameters, **_checked(self.name, parameter_types(self.function), own)}
+        return replace(self, parameters=parameters, **options)
+
+
+OPTIONS: Mapping[str, Any] = {
+    "drift": Annotated[float, Field(ge=0, lt=1)],
+    "hold_days": Annotated[int, Field(ge=0, le=3660)],
+    "decay_days": Annotated[int, Field(ge=0, le=3660)],
+}
+"""What the settings may say about any strategy besides its own parameters."""
+
+
+def parameter_types(function: Callable[..., Weights]) -> dict[str, Any]:
+    """The types of the keyword-only arguments, with their bounds; `Any` where none is written."""
+    hints = get_type_hints(function, include_extras=True)
+    arguments = inspect.signature(function).parameters.values()
+    return {a.name: hints.get(a.name, Any) for a in arguments if a.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+_STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
+
+
+def _checked(strategy: str, types: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as their types read them: an integer from YAML serves as a float, a text never as a number."""
+    checked = {}
+    for name, value in given.items():
+        try:
+            checked[name] = TypeAdapter(types[name], config=_STRICT).validate_python(value)
+        except ValidationError as error:
+            said = error.errors(include_url=False)[0]["msg"]
+            message = f"{strategy}: the parameter {name!r} cannot be {value!r}: {said[0].lower()}{said[1:]}"
+            raise ValueError(message) from None
+    return checked
 
 
 def strategy(
-    *, name: str, title: str, cadence: Cadence, reads: Mapping[str, Window], **bound: Any
+    *, name: str, title: str, cadence: Cadence, reads: Mapping[str, Window], drift: float = 0.0, **bound: Any
 ) -> Callable[[Callable[..., Weights]], Strategy]:
     """Turn a function into a `Strategy`; its keyword-only arguments become the parameters, `bound` fixes some."""
+    if not NAME.fullmatch(name):
+        raise TypeError(f"{name!r} cannot be a strategy's name: use lower-case letters, digits and _")
 
     def register(function: Callable[..., Weights]) -> Strategy:
         if not function.__doc__:
@@ -116,6 +172,9 @@ def strategy(
             for p in inspect.signature(function).parameters.values()
             if p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is not inspect.Parameter.empty
         }
-        return Strategy(name, title, cadence, reads, function, {**defaults, **bound})
+        made = Strategy(name, title, cadence, reads, function, {**defaults, **bound}, drift)
+        types = {**dict.fromkeys(made.parameters, Any), **parameter_types(function)}
+        _checked(name, types, made.parameters)  # defaults keep their own bounds
+        return made
 
     return register

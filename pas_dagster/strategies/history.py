@@ -24,12 +24,48 @@ EXCHANGE_TABLES = frozenset({"universe", "prices"})  # here a symbol is always t
 Moves = list[tuple[np.datetime64, dict[str, str]]]  # symbol changes by day, oldest first: old -> new
 
 
+MAX_AGE: Mapping[str, int | None] = {
+    # Logs of changes: a day without one is the normal state, so the age of the newest row says nothing.
+    "universe": None,
+    "corporate_actions": None,
+    "prices": 6,
+    "sp500_index": 6,
+    "treasury_rates": 7,
+    "politician_trades": 14,
+    "insider_buying": 7,
+    "wiki_views": 5,
+    "reddit_mentions": 5,
+    "news_headlines": 5,
+    "dc_insider_scores": 10,
+    "app_reviews": 10,
+    "google_trends": 14,
+    "analyst_ratings": 14,
+    "gov_contracts": 14,
+    "catalyst_events": 35,
+    "fama_french_factors": 75,
+    "lobbying": 115,  # quarterly reports, due twenty days after the quarter
+}
+"""Days after which the newest fact of a dataset is too old to decide on, unless a strategy declares otherwise."""
+
+
 @dataclass(frozen=True)
 class Window:
-    """How far back a strategy reads a dataset: calendar days, or sessions for prices; neither means everything."""
+    """What a strategy reads of a dataset, and how old it may be.
+
+    Attributes:
+        days: how far back in calendar days; with neither `days` nor `sessions` everything.
+        sessions: how far back in sessions, for prices.
+        columns: the columns needed besides `known_on`; none named means all. Of prices the panel's are always read.
+        symbols: the only symbols needed; none named means all.
+        max_age: days from the newest known row to the decision beyond which the strategy does not decide on it;
+            `MAX_AGE` of the dataset when left out.
+    """
 
     days: int | None = None
     sessions: int | None = None
+    columns: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    max_age: int | None = None
 
     def first_day(self, decision: date) -> date:
         """The first day whose facts are needed for a decision."""
@@ -39,6 +75,10 @@ class Window:
         if self.days is not None:
             return decision - timedelta(self.days)
         return calendar.FIRST
+
+    def oldest_allowed(self, dataset: str) -> int | None:
+        """Days that the newest row may be old; None where age says nothing."""
+        return MAX_AGE.get(dataset) if self.max_age is None else self.max_age
 
 
 class LookbackError(ValueError):
@@ -173,10 +213,20 @@ def _touched(symbols: pd.Series, moves: Moves) -> np.ndarray:
 
 
 class History:
-    """The frames of a run, each sorted by `known_on`; nothing in it is cut yet."""
+    """The frames of a run, each sorted by `known_on`; nothing in it is cut yet.
 
-    def __init__(self, tables: Mapping[str, pd.DataFrame], universe_index: str | None = None) -> None:
+    `earlier` gives the day of a dataset's newest row before those in its frame, which says how old it is when the frame
+    has none in reach.
+    """
+
+    def __init__(
+        self,
+        tables: Mapping[str, pd.DataFrame],
+        universe_index: str | None = None,
+        earlier: Mapping[str, date] | None = None,
+    ) -> None:
         self.universe_index = universe_index
+        self._earlier = dict(earlier or {})
         self._tables = {name: frame.reset_index(drop=True) for name, frame in tables.items()}
         for name, frame in self._tables.items():
             if not frame["known_on"].is_monotonic_increasing:
@@ -192,6 +242,12 @@ class History:
         if name not in self._tables:
             raise LookbackError(f"{name} was not declared in `reads`")
         return self._tables[name]
+
+    def newest(self, name: str, before: date) -> date | None:
+        """The day of a dataset's newest row before a day."""
+        known = self.table(name)["known_on"].to_numpy()
+        at = int(np.searchsorted(known, np.datetime64(before, "us")))
+        return known[at - 1].astype("datetime64[D]").astype(object) if at else self._earlier.get(name)
 
     @cached_property
     def panel(self) -> Panel:
@@ -224,7 +280,8 @@ class History:
     def before(self, day: date) -> History:
         """A history physically without anything known on or after the day: the other half of the audit."""
         cut = pd.Timestamp(day)
-        return History({n: f[f["known_on"] < cut] for n, f in self._tables.items()}, self.universe_index)
+        tables = {name: frame[frame["known_on"] < cut] for name, frame in self._tables.items()}
+        return History(tables, self.universe_index, self._earlier)
 
     def as_of(self, decision: date, reads: Mapping[str, Window]) -> AsOf:
         return AsOf(self, decision, reads)
@@ -276,6 +333,39 @@ class AsOf:
     def dollar_volumes(self, sessions: int, symbols: list[str] | None = None) -> pd.DataFrame:
         """Close times volume in USD: (sessions, symbols), NaN where either is unknown."""
         return self._panel("dollar_volume", sessions, symbols)
+
+    def daily(self, name: str, column: str, days: int) -> pd.DataFrame:
+        """A number by day and symbol: (days, symbols), the last `days` event days before the decision, NaN where none.
+
+        Rows of one day and symbol are added up. Days are those on which it happened, as far as it is known.
+        """
+        rows = self.table(name)
+        last = np.datetime64(self.decision) - 1
+        at = days - 1 - (last - rows["event_date"].to_numpy().astype("datetime64[D]")).astype(int)
+        inside = (at >= 0) & rows[column].notna().to_numpy()
+        codes, symbols = pd.factorize(rows[SYMBOL_COLUMN], sort=True)
+        inside &= codes >= 0  # a row about no symbol
+        cell = at[inside] * len(symbols) + codes[inside]
+        size = days * len(symbols)
+        values = np.bincount(cell, rows[column].to_numpy(float)[inside], size)
+        values[np.bincount(cell, minlength=size) == 0] = np.nan
+        index = np.arange(last - days + 1, last + 1).astype("datetime64[us]")
+        return pd.DataFrame(values.reshape(days, len(symbols)), index=index, columns=symbols.astype(object))
+
+    def newest(self, name: str) -> date | None:
+        """The day on which the newest row of a dataset became known before the decision; None if there is none."""
+        return self._history.newest(name, self.decision)
+
+    def stale(self) -> str | None:
+        """Which of the declared inputs is older than allowed, in words; None when all are fresh."""
+        for name, window in self._reads.items():
+            allowed, newest = window.oldest_allowed(name), self.newest(name)
+            if newest is None:
+                return f"nothing is known of {name} yet"
+            age = (self.decision - newest).days
+            if allowed is not None and age > allowed:
+                return f"the newest row of {name} is {age} days old ({newest}), at most {allowed} are allowed"
+        return None
 
     @cached_property
     def universe(self) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pas_dagster.calendar import Cadence
-from pas_dagster.strategies.contract import Weights, strategy
+from pas_dagster.strategies.contract import Count, Weights, strategy
 from pas_dagster.strategies.history import AsOf, Window
 from pas_dagster.strategies.sector_risk_parity import momentum, strongest
 
@@ -35,9 +35,9 @@ EXPOSURES = {
     name="leveraged_sector_momentum",
     title="Leveraged Sector Momentum",
     cadence=Cadence.WEEKLY_FRI,
-    reads={"prices": Window(sessions=MOMENTUM_SESSIONS + 1)},
+    reads={"prices": Window(sessions=MOMENTUM_SESSIONS + 1, symbols=tuple(EXPOSURES))},
 )
-def leveraged_sector_momentum(data: AsOf, *, top_n: int = 3) -> Weights:
+def leveraged_sector_momentum(data: AsOf, *, top_n: Count = 3) -> Weights:
     """The strongest rising leveraged sector and index ETFs, one per exposure.
 
     Rule: rank 17 leveraged ETFs by their total return of the last 63 sessions, keep the positive ones, of funds on

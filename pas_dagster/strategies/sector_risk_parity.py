@@ -8,7 +8,7 @@ import pandas as pd
 from pas_dagster.allocation.estimators import ledoit_wolf
 from pas_dagster.allocation.risk_parity import risk_parity
 from pas_dagster.calendar import Cadence
-from pas_dagster.strategies.contract import NotEnoughData, Weights, strategy
+from pas_dagster.strategies.contract import Count, NotEnoughData, Weights, strategy
 from pas_dagster.strategies.history import AsOf, Window
 
 SECTORS = ("XLB", "XLC", "XLE", "XLF", "XLI", "XLK", "XLP", "XLRE", "XLU", "XLV", "XLY")
@@ -21,9 +21,9 @@ MIN_BARS = 0.95  # share of the sessions on which a name must have traded
     name="sector_risk_parity",
     title="Sector Risk-Parity Momentum",
     cadence=Cadence.WEEKLY_FRI,
-    reads={"prices": Window(sessions=MOMENTUM_SESSIONS + 1)},
+    reads={"prices": Window(sessions=MOMENTUM_SESSIONS + 1, symbols=SECTORS)},
 )
-def sector_risk_parity(data: AsOf, *, top_n: int = 5) -> Weights:
+def sector_risk_parity(data: AsOf, *, top_n: Count = 5) -> Weights:
     """The strongest rising sectors, each contributing the same risk.
 
     Rule: rank the eleven SPDR sector ETFs by their total return of the last 126 sessions, keep the `top_n` largest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pas_dagster.calendar import Cadence
-from pas_dagster.strategies.contract import NotEnoughData, Weights, strategy
+from pas_dagster.strategies.contract import Count, NotEnoughData, Weights, strategy
 from pas_dagster.strategies.history import AsOf, Window
 
 YEAR = 252  # sessions
@@ -24,7 +24,7 @@ STILL = 1e-9  # a daily volatility below this is rounding: the price does not mo
     cadence=Cadence.WEEKLY_FRI,
     reads={"prices": Window(sessions=274), "universe": Window()},
 )
-def volatility_scaled_momentum(data: AsOf, *, top_n: int = 50, require_volume: bool = False) -> Weights:
+def volatility_scaled_momentum(data: AsOf, *, top_n: Count = 50, require_volume: bool = False) -> Weights:
     """Stocks that rose most over a year per unit of risk, the last month left out.
 
     Rule: score each stock of the universe by its total return from the close of session t-252 to the close of
