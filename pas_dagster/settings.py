@@ -45,7 +45,9 @@ class Settings(BaseSettings):
     seed: int = Field(7, description="Seed of the sandbox world")
     start: date = Field(date(2015, 1, 1), description="First day of every partition set")
     capital: int = Field(1_000_000, gt=0, description="Opening cash of the simulated account, USD")
-    cost_bp: float = Field(5.0, ge=0, le=500, description="Proportional trading cost, basis points per traded dollar")
+    cost_bp: float = Field(
+        5.0, ge=0, le=500, description="Commission and half the spread, basis points per traded dollar"
+    )
     min_order_usd: int = Field(5, ge=1, description="Smaller orders are not sent")
     members: dict[str, str] = Field(
         default={"pelosi": "Nancy Pelosi", "meuser": "Daniel Meuser", "capito": "Shelley Moore Capito"},
@@ -57,6 +59,10 @@ class Settings(BaseSettings):
     strategies: dict[str, dict[str, Any]] = Field(
         {}, description="Parameters of strategies: name -> parameter -> value"
     )
+    strategies_dir: Path = Field(
+        Path("strategies"), description="Folder of your own strategies, one file each; `pas strategy new` writes there"
+    )
+    strategy_seconds: float = Field(30, gt=0, le=3600, description="Longest time that one decision may take")
     providers: dict[str, list[str]] = Field(
         {}, description="Who serves a dataset, in order: dataset -> names; `pas sources` lists them"
     )
@@ -151,7 +157,7 @@ def _require_known_names() -> None:
 def _bind_to_home(chosen: Settings, overrides: dict[str, Any]) -> Settings:
     """Take world, seed and start from an existing home; an explicit other value is an error, never a mixture."""
     home = PROJECT / chosen.home  # an absolute home stays as it is
-    values: dict[str, Any] = {"home": home}
+    values: dict[str, Any] = {"home": home, "strategies_dir": PROJECT / chosen.strategies_dir}
     made_with = read_home(home)
     for key, value in made_with.items():
         asked = getattr(chosen, key)

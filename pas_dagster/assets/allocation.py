@@ -20,6 +20,7 @@ from pas_dagster.partitions import LAST_PERIOD, LATEST, SESSION_DECISION, WEEKLY
 from pas_dagster.schemas import TABLES, Table
 from pas_dagster.settings import Settings
 from pas_dagster.strategies.contract import CASH
+from pas_dagster.strategies.decision import TRADED
 
 GROUP = "allocation"
 ALLOCATION = TABLES["allocation"]
@@ -163,7 +164,7 @@ def target_rows(
         return PORTFOLIOS.empty()
     rows = pd.concat(parts, ignore_index=True)
     rows["resize"] = _takes_effect(rows["allocation_from"], rows["decision"])
-    rows["rebalance"] = _takes_effect(rows["weights_from"], rows["decision"]) & (rows["status"] == "decided")
+    rows["rebalance"] = _takes_effect(rows["weights_from"], rows["decision"]) & rows["status"].isin(TRADED)
     rows["symbol"] = _called_today(rows, changes)
     return PORTFOLIOS.conform(rows.assign(weight=rows["sleeve_weight"] * rows["sleeve_share"]))
 

@@ -28,18 +28,28 @@ def _lake(url: str, folder: Path) -> Lake:
 
 
 @lru_cache(maxsize=4)
+def _branch(trunk: Lake, namespace: str) -> Lake:
+    return trunk.branch(namespace)
+
+
+@lru_cache(maxsize=4)
 def _ledger(url: str) -> Ledger:
     return Ledger(url)
 
 
 def forget_connections() -> None:
     """Let go of what this process holds open; for whoever stops the database."""
-    for cached in (_lake, _ledger):
+    for cached in (_lake, _branch, _ledger):
         cached.cache_clear()
 
 
 class Workshop(ConfigurableResource):
-    """One resource for all assets. It carries no secret: the database's address stays in the environment."""
+    """One resource for all assets. It carries no secret: the database's address stays in the environment.
+
+    With a `namespace` results are read from and written to a branch of the lake: that is a backtest.
+    """
+
+    namespace: str = ""
 
     def __repr__(self) -> str:
         return "Workshop()"
@@ -50,7 +60,8 @@ class Workshop(ConfigurableResource):
 
     @property
     def lake(self) -> Lake:
-        return _lake(_url(), self.settings.lake_dir)
+        trunk = _lake(_url(), self.settings.lake_dir)
+        return _branch(trunk, self.namespace) if self.namespace else trunk
 
     @property
     def ledger(self) -> Ledger:

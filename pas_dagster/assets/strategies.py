@@ -1,24 +1,29 @@
 """Strategies: one asset of target weights per registered strategy, and the returns their sleeves would have had."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, Failure, TimeWindowPartitionMapping
+from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, TimeWindowPartitionMapping
 
 from pas_dagster import calendar, settings
 from pas_dagster.analytics.backtest import book_returns
 from pas_dagster.assets import wiring
 from pas_dagster.assets.history import PRICE_COLUMNS, load_history
 from pas_dagster.assets.resources import Workshop
+from pas_dagster.errors import PasError
 from pas_dagster.lake import Lake
 from pas_dagster.partitions import BY_CADENCE, LAST_PERIOD, LATEST, SESSIONS
 from pas_dagster.schemas import TABLES
+from pas_dagster.settings import Settings
 from pas_dagster.strategies.catalogue import catalogue
-from pas_dagster.strategies.contract import CASH, NotEnoughData, Strategy, Weights, WeightsError
+from pas_dagster.strategies.contract import CASH, Strategy, Weights
+from pas_dagster.strategies.decision import NOTHING, TRADED, Decision, Standing, decisions_of
 from pas_dagster.strategies.history import Panel, lineages
+from pas_dagster.strategies.own import own_strategies
 
 GROUP = "strategies"
 WEIGHTS = TABLES["strategy_weights"]
@@ -26,53 +31,49 @@ RETURNS = TABLES["strategy_returns"]
 
 
 def strategies() -> dict[str, Strategy]:
-    """The strategies of this installation, with the parameters of its settings."""
+    """The strategies of this installation, the user's own among them, with the parameters of its settings.
+
+    Raises:
+        PasError: the settings name an unknown strategy or parameter, or give one a value it cannot have.
+    """
     chosen = settings.current()
-    return catalogue(chosen.members, chosen.strategies)
+    try:
+        return catalogue(chosen.members, chosen.strategies, own_strategies(chosen.strategies_dir))
+    except ValueError as error:
+        raise PasError(f"{error} Mend `strategies` in config.yaml, or PAS_STRATEGIES.") from None
 
 
-def weight_rows(
-    strategy: str, decision: date, weights: Weights, status: str, decided_on: date, note: str | None
-) -> list[dict[str, Any]]:
+def weight_rows(strategy: str, made: Decision) -> list[dict[str, Any]]:
     """One row a symbol, and the row of the cash, so that an all-cash decision is a decision too."""
-    shared = {"decision": decision, "strategy": strategy, "status": status, "decided_on": decided_on, "note": note}
-    held = {**weights.values, CASH: weights.cash}
+    shared = {
+        "decision": made.decision,
+        "strategy": strategy,
+        "status": made.status,
+        "decided_on": made.decided_on,
+        "cause": made.cause,
+        "note": made.note,
+    }
+    held = {**made.weights.values, CASH: made.weights.cash}
     return [{**shared, "symbol": symbol, "weight": weight} for symbol, weight in held.items()]
 
 
-def decide(
-    strategy: Strategy, decisions: Sequence[date], lake: Lake, universe_index: str | None
-) -> list[dict[str, Any]]:
-    """The weight rows of every decision. Too little data holds what was decided before; the row says since when."""
-    history = load_history(lake, strategy.reads, decisions, universe_index)
-    previous, decided_on = last_decided(lake, strategy.name, min(decisions))
-    rows: list[dict[str, Any]] = []
-    for decision in decisions:
-        try:
-            weights = strategy.decide(history.as_of(decision, strategy.reads))
-        except NotEnoughData as lack:
-            since = decided_on or decision
-            rows += weight_rows(strategy.name, decision, previous, "held", since, str(lack))
-            continue
-        except WeightsError as error:
-            raise Failure(f"{strategy.name} for {decision}: {error}", allow_retries=False) from error
-        previous, decided_on = weights, decision
-        rows += weight_rows(strategy.name, decision, weights, "decided", decision, None)
-    return rows
+def decide(strategy: Strategy, decisions: Sequence[date], lake: Lake, chosen: Settings) -> list[Decision]:
+    """Every decision of a strategy, from what the lake knew before it and from what its sleeve stood on."""
+    history = load_history(lake, strategy.reads, decisions, chosen.universe_index)
+    standing = standing_before(lake, strategy.name, min(decisions))
+    return list(decisions_of(strategy, history, decisions, standing, chosen.strategy_seconds))
 
 
-def last_decided(lake: Lake, strategy: str, before: date) -> tuple[Weights, date | None]:
-    """The weights in force before a day, and when they were decided; all cash when there are none."""
-    newest = "select max(decision) from lake.strategy_weights where strategy = ? and decision < ?"
-    condition = f"strategy = ? and decision = ({newest})"
-    rows = lake.read(WEIGHTS, where=condition, values=[strategy, strategy, before])
+def standing_before(lake: Lake, strategy: str, day: date) -> Standing:
+    """The weights of the last decision before a day that had an answer; `NOTHING` when there is none."""
+    answered = "strategy = ? and decision < ? and (status = 'decided' or cause = 'band')"
+    condition = f"strategy = ? and decision = (select max(decision) from {lake.name_of(WEIGHTS)} where {answered})"
+    rows = lake.read(WEIGHTS, where=condition, values=[strategy, strategy, day])
     if rows.empty:
-        return Weights({}), None
-    held = rows[rows["symbol"] != CASH]
+        return NOTHING
+    held, first = rows[rows["symbol"] != CASH], rows.iloc[0]
     weights = Weights(dict(zip(held["symbol"], held["weight"], strict=True)))
-    first = rows.iloc[0]
-    decided = first["status"] == "decided" or first["decided_on"] < first["decision"]
-    return weights, first["decided_on"].date() if decided else None
+    return Standing(weights, first["decided_on"].date(), first["decision"].date())
 
 
 def _from_the_past(rows: pd.DataFrame, _: Sequence[date]) -> str | None:
@@ -80,7 +81,17 @@ def _from_the_past(rows: pd.DataFrame, _: Sequence[date]) -> str | None:
     return None if late.empty else f"weights of {late['decision'].iloc[0]:%Y-%m-%d} were decided later"
 
 
+FAULTLESS = "strategy_is_faultless"
+_IN_WORDS = {
+    "decided": "decided",
+    "band": "kept within the band",
+    "data": "held for want of data",
+    "age": "held, data too old",
+    "fault": "held after a fault",
+}
+
 CHECKS = [
+    wiring.alarm(FAULTLESS, "The strategy raised nothing, was quick enough and gave weights that may be traded"),
     wiring.valid_rows(WEIGHTS),
     wiring.complete(WEIGHTS),
     wiring.sums_to_one("weights_sum_to_one", "Weights and cash of every decision sum to 1", "weights"),
@@ -97,14 +108,37 @@ def strategy_asset(strategy: Strategy) -> AssetsDefinition:
 
     @wiring.step(strategy.name, [product], GROUP, BY_CADENCE[strategy.cadence], deps)
     def _asset(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
-        decisions = wiring.keys(context)
         snapshot = workshop.lake.snapshot()
-        rows = decide(strategy, decisions, workshop.lake, workshop.settings.universe_index)
-        frame = WEIGHTS.conform(pd.DataFrame(rows))
-        metadata = {"read from snapshot": snapshot, "held": int(frame["status"].eq("held").sum()), **_span(frame)}
-        yield from wiring.publish(context, product, frame, metadata)
+        made = decide(strategy, wiring.keys(context), workshop.lake, workshop.settings)
+        frame = WEIGHTS.conform(pd.DataFrame([row for one in made for row in weight_rows(strategy.name, one)]))
+        newest, fault = made[-1], _fault(made)
+        if fault:
+            context.log.error(f"{fault}; its sleeve holds what it had, and the other strategies go on")
+        elif newest.status != "decided":
+            context.log.warning(f"{strategy.name} for {newest.decision}: {newest.status}; {newest.note}")
+        metadata = {"read from snapshot": snapshot, **_counts(made), **_span(frame), **_newest(newest)}
+        yield from wiring.publish(context, product, frame, metadata, {FAULTLESS: fault})
 
     return _asset
+
+
+def _fault(made: Sequence[Decision]) -> str | None:
+    """The first fault of the strategy itself, and at how many decisions there was one."""
+    faults = [one for one in made if one.cause == "fault"]
+    if not faults:
+        return None
+    return f"{faults[0].note} (at {len(faults)} of {len(made)} decisions, first {faults[0].decision})"
+
+
+def _counts(made: Sequence[Decision]) -> dict[str, int]:
+    found = Counter(one.cause or one.status for one in made)
+    return {f"decisions: {_IN_WORDS[name]}": count for name, count in sorted(found.items())}
+
+
+def _newest(made: Decision) -> dict[str, Any]:
+    """How old the newest weights are, and why."""
+    age = {"age of the weights, days": (made.decision - made.decided_on).days, "newest": made.status}
+    return {**age, "why": made.note} if made.note else age
 
 
 def _span(frame: pd.DataFrame) -> dict[str, Any]:
@@ -123,10 +157,10 @@ def sleeve_returns(lake: Lake, weights: pd.DataFrame, last: date, cost: float) -
     """Daily returns of every sleeve from its first decision through `last`: the columns of `strategy_returns`.
 
     Always from the beginning, so that a day comes out the same whatever range it is computed in. A sleeve begins with
-    its first decision; weights that are only held trade nothing. A decision's weights are traded at the close of its
-    session (the next one when it falls on a holiday).
+    its first decision; weights that are only held trade nothing, those that decay are sold bit by bit. A decision's
+    weights are traded at the close of its session (the next one when it falls on a holiday).
     """
-    weights = weights[weights["status"] == "decided"]
+    weights = weights[weights["status"].isin(TRADED)]
     actions = lake.read(TABLES["corporate_actions"], last=last)
     changes = actions[actions["kind"] == "symbol_change"]
     fills = {day: calendar.roll_forward(day.date()) for day in weights["decision"].unique()}

@@ -55,12 +55,14 @@ _MARKUP = re.compile(r"[\\`*_~|<>&\[\]]")
 class Check:
     """A statement about the rows of a run; `problem` gives what breaks it, or None.
 
-    It must hold, or the run fails. Without `problem` it only warns, and the step that publishes says what it found.
+    It must hold, or the run fails. Without `problem` it stops nothing, and the step that publishes says what it found:
+    as a warning, or as an error when it is `grave`.
     """
 
     name: str
     description: str
     problem: Callable[[pd.DataFrame, Sequence[date]], str | None] | None
+    grave: bool = False
 
 
 def column_schema(table: Table) -> TableSchema:
@@ -168,6 +170,11 @@ def warning(name: str, description: str) -> Check:
     return Check(name, description, None)
 
 
+def alarm(name: str, description: str) -> Check:
+    """A check that fails for all to see and lets the rows pass: they are the safe ones."""
+    return Check(name, description, None, grave=True)
+
+
 def valid_rows(table: Table) -> Check:
     """Every row satisfies the table's rules and the key is unique."""
 
@@ -229,7 +236,7 @@ def publish(
                 asset_key=AssetKey(product.key),
                 check_name=check.name,
                 passed=problem is None,
-                severity=AssetCheckSeverity.ERROR if check.problem else AssetCheckSeverity.WARN,
+                severity=AssetCheckSeverity.ERROR if check.problem or check.grave else AssetCheckSeverity.WARN,
                 metadata={"problem": problem} if problem else {"rows": len(rows)},
             )
     if problems:

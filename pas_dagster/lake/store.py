@@ -7,6 +7,7 @@ files, no new snapshot.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,8 +25,11 @@ from pas_dagster.lake import mirror
 from pas_dagster.lake.connection import LAKE, alone, connect
 from pas_dagster.schemas import TABLES, Table
 from pas_dagster.schemas.columns import RAW
+from pas_dagster.schemas.results import RESULTS
 
 T = TypeVar("T")
+_RESULTS = frozenset(table.name for table in RESULTS)
+NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 PATIENCE = 60.0  # seconds for which a commit that conflicts with another writer is tried again
 
 
@@ -58,6 +62,14 @@ class Lake:
     def close(self) -> None:
         self._connection.close()
 
+    def branch(self, namespace: str) -> Branch:
+        """The same facts with results of their own, in the schema `namespace`; made when it is not there yet."""
+        return Branch(self, namespace)
+
+    def name_of(self, table: Table) -> str:
+        """What a table is called in queries on this lake."""
+        return f"{LAKE}.{table.name}"
+
     def __enter__(self) -> Lake:
         return self
 
@@ -83,7 +95,7 @@ class Lake:
         version = f" at (version => {int(snapshot)})" if snapshot is not None else ""
         bounds, bound_values = _between(table, first, last)
         order = ", ".join(dict.fromkeys([table.partition, *table.key]))
-        query = f"select {names} from {LAKE}.{table.name}{version} where {bounds} and ({where}) order by {order}"
+        query = f"select {names} from {self.name_of(table)}{version} where {bounds} and ({where}) order by {order}"
         with self._lock:
             return self._connection.execute(query, [*bound_values, *values]).df()
 
@@ -94,14 +106,15 @@ class Lake:
 
     def partitions(self, table: Table, where: str = "true", values: Sequence[Any] = ()) -> list[date]:
         """The partitions that hold rows, ascending."""
-        query = f"select distinct {table.partition} from {LAKE}.{table.name} where {where} order by 1"
+        query = f"select distinct {table.partition} from {self.name_of(table)} where {where} order by 1"
         with self._lock:
             return [row[0] for row in self._connection.execute(query, list(values)).fetchall()]
 
-    def last_partition(self, table: Table) -> date | None:
-        """The newest partition that holds rows."""
+    def last_partition(self, table: Table, before: date | None = None) -> date | None:
+        """The newest partition that holds rows, before a day when one is given."""
+        query = f"select max({table.partition}) from {self.name_of(table)} where {table.partition} < ?"
         with self._lock:
-            row = self._connection.execute(f"select max({table.partition}) from {LAKE}.{table.name}").fetchone()
+            row = self._connection.execute(query, [before or date.max]).fetchone()
         return row[0] if row else None
 
     def snapshot(self) -> int:
@@ -132,14 +145,18 @@ class Lake:
         with self._lock:
             if self._retry(lambda: self._is_stored(change)):
                 return Written(len(rows), self.snapshot(), False)
-            with mirror.pending(self._url, table, min(partitions), max(partitions)):
-                self._retry(lambda: self._swap(change))
-                self._retry(lambda: mirror.copy(self._connection, table, min(partitions), max(partitions)))
+            self._write(change)
         return Written(len(rows), self.snapshot(), True)
+
+    def _write(self, change: _Change) -> None:
+        first, last = min(change.partitions), max(change.partitions)
+        with mirror.pending(self._url, change.table, first, last):
+            self._retry(lambda: self._swap(change))
+            self._retry(lambda: mirror.copy(self._connection, change.table, first, last))
 
     def _swap(self, change: _Change) -> None:
         names = ", ".join(change.table.names)
-        target = f"{LAKE}.{change.table.name}"
+        target = self.name_of(change.table)
         self._connection.begin()
         try:
             condition, values = change.condition
@@ -164,7 +181,7 @@ class Lake:
     def _is_stored(self, change: _Change) -> bool:
         """Whether the partitions hold exactly these rows. Counting is cheap and settles most cases."""
         condition, values = change.condition
-        stored = f"{LAKE}.{change.table.name} where {condition}"
+        stored = f"{self.name_of(change.table)} where {condition}"
         row = self._connection.execute(f"select count(*) from {stored}", values).fetchone()
         if row is None or row[0] != change.rows.num_rows:
             return False
@@ -199,22 +216,48 @@ class Lake:
 
     def _create_tables(self) -> None:
         """Create what is missing, all in one commit: thirty of them would take seconds."""
-        query = f"select table_name from duckdb_tables() where database_name = '{LAKE}'"
+        query = f"select table_name from duckdb_tables() where database_name = '{LAKE}' and schema_name = 'main'"
         known = {row[0] for row in self._connection.execute(query).fetchall()}
         missing = [table for table in TABLES.values() if table.name not in known]
         if missing:
             self._retry(lambda: self._create(missing))
 
-    def _create(self, missing: Sequence[Table]) -> None:
+    def _create(self, missing: Sequence[Table], *first: str) -> None:
+        """Run the statements in `first` and create the tables, in one commit."""
         self._connection.begin()
         try:
+            for statement in first:
+                self._connection.execute(statement)
             for table in missing:
                 columns = ", ".join(f"{c.name} {c.kind.sql}" for c in table.columns)
-                self._connection.execute(f"create table if not exists {LAKE}.{table.name} ({columns})")
+                self._connection.execute(f"create table if not exists {self.name_of(table)} ({columns})")
             self._connection.commit()
         except BaseException:
             self._rollback()
             raise
+
+
+class Branch(Lake):
+    """A lake whose facts are those of another and whose results are its own: where a backtest writes.
+
+    Its tables are in a schema of the lake, `select * from NAMESPACE.strategy_returns`, and have no plain copies.
+    """
+
+    def __init__(self, trunk: Lake, namespace: str) -> None:
+        if not NAMESPACE.fullmatch(namespace):
+            raise ValueError(f"{namespace!r} is no namespace: use lower-case letters, digits and _")
+        self.namespace = namespace
+        self._connection, self._lock = trunk._connection, trunk._lock
+        self._retry(lambda: self._create(RESULTS, f"create schema if not exists {LAKE}.{namespace}"))
+
+    def name_of(self, table: Table) -> str:
+        return f"{LAKE}.{self.namespace}.{table.name}" if table.name in _RESULTS else super().name_of(table)
+
+    def close(self) -> None:
+        """Nothing: the connection is the trunk's."""
+
+    def _write(self, change: _Change) -> None:
+        self._retry(lambda: self._swap(change))
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,17 @@ STRATEGY_WEIGHTS = Table(
         text("strategy", "Strategy"),
         text("symbol", "Symbol, or $CASH"),
         number("weight", "Share of the sleeve", "fraction", min=0, max=1),
-        text("status", "Decided now, or held for want of data", among=("decided", "held")),
+        text(
+            "status", "Decided now, held, or decaying to cash", among=("decided", "held", "decayed")
+        ),
         day("decided_on", "Decision that the weights stem from"),
-        text("note", "Why the weights are held", nullable=True),
+        text(
+            "cause",
+            "Why they are not decided now: within the drift band, too little data, old data, a fault of the strategy",
+            nullable=True,
+            among=("band", "data", "age", "fault"),
+        ),
+        text("note", "The same in words, with the age of the weights", nullable=True),
     ],
     ["decision", "strategy", "symbol"],
     "decision",

@@ -100,6 +100,13 @@ class Strategy:
     hold_days: int = 35
     decay_days: int = 28
 
+    def __post_init__(self) -> None:
+        if self.drift:
+            prices = self.reads.get("prices")
+            if prices is None or (prices.sessions is not None and prices.sessions < self.hold_days):
+                least = f"{self.hold_days} sessions (its hold_days)"
+                raise ValueError(f"{self.name} has a drift, so it must read prices of {least} or more")
+
     @property
     def rule(self) -> str:
         return inspect.cleandoc(self.function.__doc__ or "")

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from pas_dagster import calendar
 from pas_dagster.assets.allocation import latest_through, previous_shares, target_rows, weeks_before
-from pas_dagster.assets.strategies import decide, last_decided
+from pas_dagster.assets.strategies import decide, standing_before, weight_rows
 from pas_dagster.calendar import Cadence
 from pas_dagster.schemas import TABLES
+from pas_dagster.settings import Settings
 from pas_dagster.strategies.contract import CASH, NotEnoughData, Strategy, Weights
+from pas_dagster.strategies.decision import NOTHING
 from pas_dagster.strategies.history import AsOf
 from pas_dagster_tests.assets.conftest import MemoryLake
 
@@ -193,13 +195,14 @@ class TestDecide:
     def run(
         self, lake: MemoryLake, days: Sequence[date], *lacking: date
     ) -> dict[date, tuple[str, str, date, str | None]]:
-        rows = WEIGHTS.conform(pd.DataFrame(decide(self.strategy(*lacking), days, lake, None)))
+        made = decide(self.strategy(*lacking), days, lake, Settings())
+        rows = WEIGHTS.conform(pd.DataFrame([row for one in made for row in weight_rows("alpha", one)]))
         lake.replace(WEIGHTS, days, rows, scope=("strategy", "alpha"))
         stored = lake.read(WEIGHTS, first=days[0], last=days[-1])
         sums = stored.groupby("decision")["weight"].sum()
         assert ((sums - 1).abs() < 1e-12).all()
         named = stored.sort_values("symbol", ascending=False).drop_duplicates("decision").sort_values("decision")
-        notes = named["note"].astype(object).where(named["note"].notna(), None)
+        notes = [note.partition(";")[0] if isinstance(note, str) else None for note in named["note"]]
         return {
             day.date(): (symbol, status, since.date(), note)
             for day, symbol, status, since, note in zip(
@@ -225,11 +228,12 @@ class TestDecide:
             found = self.run(lake, [day], second, third)
         assert found == {third: (name, "held", first, "no price is known")}  # since the decision, not the holding
 
-    def test_one_run_and_many_store_the_same(self, lake: MemoryLake):
-        lacking = (MONDAYS[0], MONDAYS[3], MONDAYS[4])
-        whole = self.run(lake, MONDAYS[:6], *lacking)
+    def test_one_run_and_many_store_the_same_also_while_weights_decay(self, lake: MemoryLake):
+        lacking = (MONDAYS[0], *MONDAYS[3:11])
+        whole = self.run(lake, MONDAYS, *lacking)
+        assert {status for _, status, _, _ in whole.values()} == {"decided", "held", "decayed"}
         alone = {}
-        for day in MONDAYS[:6]:
+        for day in MONDAYS:
             alone |= self.run(lake, [day], *lacking)
         assert alone == whole
 
@@ -241,8 +245,8 @@ class TestDecide:
     def test_nothing_decided_yet_is_all_cash_since_that_day(self, lake: MemoryLake):
         found = self.run(lake, MONDAYS[:2], *MONDAYS[:2])
         assert found == {day: (CASH, "held", day, "no price is known") for day in MONDAYS[:2]}
-        assert last_decided(lake, "alpha", MONDAYS[2]) == (Weights({}), None)
+        assert standing_before(lake, "alpha", MONDAYS[2]) == NOTHING
 
     def test_another_strategy_is_not_looked_at(self, lake: MemoryLake):
         self.run(lake, MONDAYS[:1])
-        assert last_decided(lake, "beta", MONDAYS[2]) == (Weights({}), None)
+        assert standing_before(lake, "beta", MONDAYS[2]) == NOTHING

@@ -1,0 +1,71 @@
+"""A time limit for code that is not ours: a strategy that loops is stopped, and the others go on.
+
+A thread raises `TookTooLong` in the watched one, again and again until the limited block ends, so that a loop which
+swallows exceptions is left as well. Code that never returns to the interpreter (one endless call into C) cannot be
+stopped this way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import TracebackType
+
+PAUSE = 0.02  # seconds between looks at the clock
+
+
+class TookTooLong(BaseException):
+    """The block had no more time."""
+
+
+class Watchdog:
+    """Watches the thread that enters it. One thread serves any number of limited blocks, one after the other.
+
+    >>> with Watchdog() as dog:
+    ...     try:
+    ...         with dog.limit(0.05):
+    ...             while True:
+    ...                 pass
+    ...     except TookTooLong:
+    ...         print("stopped")
+    stopped
+    """
+
+    def __enter__(self) -> Watchdog:
+        self._target = threading.get_ident()
+        self._deadline: float | None = None
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="strategy-watchdog", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self._over.set()
+        self._thread.join()
+
+    @contextmanager
+    def limit(self, seconds: float) -> Generator[None]:
+        """Run the block for at most so long; raises `TookTooLong`."""
+        self._deadline = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            with self._lock:  # none is on its way once this is held
+                self._deadline = None
+                _raise_in(self._target, None)
+
+    def _watch(self) -> None:
+        while not self._over.wait(PAUSE):
+            with self._lock:
+                if self._deadline is not None and time.monotonic() > self._deadline:
+                    _raise_in(self._target, TookTooLong)
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    """Let an exception rise in another thread at its next step; None takes back one that has not risen yet."""
+    kind = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), kind)
