@@ -19,6 +19,7 @@ from pas_dagster import calendar
 
 PANEL_FIELDS = ("total_return", "close", "dollar_volume")
 SYMBOL_COLUMN = "symbol"
+FACTS = ("name", "kind", "sector")  # what the universe tells of a security
 EXCHANGE_TABLES = frozenset({"universe", "prices"})  # here a symbol is always the one of the row's event_date
 
 Moves = list[tuple[np.datetime64, dict[str, str]]]  # symbol changes by day, oldest first: old -> new
@@ -227,10 +228,7 @@ class History:
     ) -> None:
         self.universe_index = universe_index
         self._earlier = dict(earlier or {})
-        self._tables = {name: frame.reset_index(drop=True) for name, frame in tables.items()}
-        for name, frame in self._tables.items():
-            if not frame["known_on"].is_monotonic_increasing:
-                self._tables[name] = frame.sort_values("known_on", kind="stable", ignore_index=True)
+        self._tables = {name: _prepared(frame) for name, frame in tables.items()}
         actions = self._tables.get("corporate_actions")
         self.changes = _no_changes() if actions is None else actions[actions["kind"] == "symbol_change"]
         self._made, self._told = (self.changes[name].to_numpy("datetime64[D]") for name in ("event_date", "known_on"))
@@ -285,6 +283,21 @@ class History:
 
     def as_of(self, decision: date, reads: Mapping[str, Window]) -> AsOf:
         return AsOf(self, decision, reads)
+
+
+def _prepared(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows in the order of `known_on`, each symbol one Python string however often it occurs.
+
+    Comparing, hashing and looking up a few thousand of those takes a tenth of the time that Arrow's strings take.
+    """
+    rows = frame.reset_index(drop=True)
+    if not rows["known_on"].is_monotonic_increasing:
+        rows = rows.sort_values("known_on", kind="stable", ignore_index=True)
+    if SYMBOL_COLUMN in rows and rows[SYMBOL_COLUMN].dtype != object:
+        codes, names = pd.factorize(rows[SYMBOL_COLUMN])
+        strings = np.append(names.to_numpy(object), None)  # code -1, no symbol, is the last
+        rows[SYMBOL_COLUMN] = pd.Series(strings[codes], dtype=object)
+    return rows
 
 
 def _no_changes() -> pd.DataFrame:
@@ -374,11 +387,11 @@ class AsOf:
 
     def stocks(self) -> list[str]:
         """Symbols of the stock universe at the decision: members of the configured index, or every stock."""
-        listed = self.universe.index[(self.universe["kind"] == "stock").to_numpy()]
+        stock = (self.universe["kind"] == "stock").to_numpy()
         index = self._history.universe_index
         if index is not None:
-            listed = listed[[index in names for names in self.universe["indexes"].reindex(listed)]]
-        return listed.tolist()
+            stock = stock & np.fromiter((index in names for names in self.universe["indexes"]), bool, len(stock))
+        return self.universe.index[stock].tolist()
 
     @cached_property
     def _moves(self) -> Moves:
@@ -419,14 +432,39 @@ class AsOf:
 
 
 def _listed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The securities listed after the membership changes: symbol -> name, kind, sector, indexes."""
-    # Where a day tells both for one symbol (a company leaves a name that another takes), it ends up listed.
-    rows = rows.iloc[np.lexsort(((rows["action"] == "add").to_numpy(), rows["known_on"].to_numpy()))]
-    last = rows.drop_duplicates([SYMBOL_COLUMN, "index_name"], keep="last")
-    member = last[last["action"] == "add"]
-    indexes: dict[str, set[str]] = defaultdict(set)
-    for symbol, index in zip(member[SYMBOL_COLUMN].tolist(), member["index_name"].tolist(), strict=True):
-        indexes[symbol].add(index)
+    """The securities listed after the membership changes: symbol -> name, kind, sector, indexes.
+
+    Where a day tells both for one symbol (a company leaves a name that another takes), it ends up listed.
+    """
+    added = (rows["action"] == "add").to_numpy()
+    order = np.lexsort((added, rows["known_on"].to_numpy()))
+    symbols, names = pd.factorize(rows[SYMBOL_COLUMN].to_numpy(object), sort=True)
+    indexes, index_names = pd.factorize(rows["index_name"].to_numpy(object))
+    memberships = symbols * len(index_names) + indexes
+    newest = np.full(len(names) * len(index_names), -1)
+    newest[memberships[order]] = np.arange(len(rows))  # of several changes of one membership the last one stays
+    members = order[np.sort(newest[newest >= 0])]
+    members = members[added[members]]
+    listed = np.unique(symbols[members])
     # The newest that is known of each: one list may name the sector, another only the symbol.
-    facts = member.groupby(SYMBOL_COLUMN)[["name", "kind", "sector"]].last()
-    return facts.assign(indexes=[frozenset(indexes[symbol]) for symbol in facts.index.tolist()]).sort_index()
+    columns = {column: _newest(rows[column], symbols, members, len(names))[listed] for column in FACTS}
+    columns["indexes"] = _member_of(symbols[members], indexes[members], index_names, len(names))[listed]
+    return pd.DataFrame(columns, index=pd.Index(names[listed], dtype=object, name=SYMBOL_COLUMN))
+
+
+def _newest(values: pd.Series, symbols: np.ndarray, members: np.ndarray, count: int) -> np.ndarray:
+    """The last known value of each symbol among its members' rows, None where none is known."""
+    found = np.full(count, None, object)
+    known = members[values.notna().to_numpy()[members]]
+    found[symbols[known]] = values.to_numpy(object)[known]
+    return found
+
+
+def _member_of(symbols: np.ndarray, indexes: np.ndarray, index_names: np.ndarray, count: int) -> np.ndarray:
+    """The indexes of each symbol as a frozenset; equal sets are one object."""
+    table = np.zeros((count, len(index_names)), bool)
+    table[symbols, indexes] = True
+    kinds, kind = np.unique(table, axis=0, return_inverse=True)
+    sets = np.empty(len(kinds), object)
+    sets[:] = [frozenset(index_names[row]) for row in kinds]
+    return sets[kind.ravel()]

@@ -11,7 +11,7 @@ import ctypes
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 PAUSE = 0.02  # seconds between looks at the clock
@@ -37,6 +37,7 @@ class Watchdog:
     def __enter__(self) -> Watchdog:
         self._target = threading.get_ident()
         self._deadline: float | None = None
+        self._raised = False
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="strategy-watchdog", daemon=True)
@@ -54,18 +55,23 @@ class Watchdog:
         try:
             yield
         finally:
-            with self._lock:  # none is on its way once this is held
+            self._call_off()
+
+    def _call_off(self) -> None:
+        """No further exception, and one that is on its way rises here and no later."""
+        while self._deadline is not None:
+            with suppress(TookTooLong), self._lock:
                 self._deadline = None
-                _raise_in(self._target, None)
+        if self._raised:
+            with suppress(TookTooLong):
+                for _ in range(1000):  # steps of the interpreter at which it may rise
+                    pass
+            self._raised = False
 
     def _watch(self) -> None:
         while not self._over.wait(PAUSE):
             with self._lock:
                 if self._deadline is not None and time.monotonic() > self._deadline:
-                    _raise_in(self._target, TookTooLong)
-
-
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Let an exception rise in another thread at its next step; None takes back one that has not risen yet."""
-    kind = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), kind)
+                    self._raised = True
+                    thread, error = ctypes.c_ulong(self._target), ctypes.py_object(TookTooLong)
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error)
