@@ -26,6 +26,9 @@ ENTRANTS = 8
 
 COMPANIES = INITIAL + ENTRANTS
 
+LARGE, MIDDLE, SMALL = INDEXES = ("S&P 500", "S&P 400", "S&P 600")
+"""The indexes; each has a third of the initial companies, and nobody moves from one to another."""
+
 _ONSETS = (
     *("Aldr", "Bexm", "Cadr", "Dovr", "Elvr", "Fenw", "Grylk", "Hald", "Ivern"),
     *("Jorv", "Kelm", "Lundr", "Merq", "Nerv", "Ostr", "Pellv", "Quor", "Ruskl"),
@@ -82,6 +85,12 @@ class Listing:
     def eventful(self) -> Ints:
         """Companies with an event of their own; they neither split nor pay dividends."""
         return np.array([self.taken_over, self.bankrupt, self.renamed])
+
+    @property
+    def index(self) -> np.ndarray:
+        """The index that each company is a member of while it is listed: by `weight`, entrants in the smallest."""
+        rank = np.argsort(np.argsort(-self.weight[:INITIAL], kind="stable"), kind="stable")
+        return np.array([INDEXES[at * len(INDEXES) // INITIAL] for at in rank] + [SMALL] * ENTRANTS, dtype=object)
 
     def listed(self, company: Ints, session: Ints) -> Bools:
         """Whether each company has a bar on the paired session."""

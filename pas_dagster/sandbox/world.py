@@ -85,6 +85,7 @@ class World:
 
         - universe: known_on, event_date, symbol, name, kind, sector, index_name, action; a removal is dated on
           the last session with a bar, a symbol change is a removal and an addition on its effective session.
+          By capitalisation at the start companies are in the S&P 500, 400 or 600; those that list later in the 600.
         - prices: known_on, event_date, symbol, open, high, low, close, volume, total_return; raw USD with 4
           decimals, shares; total_return = (close * split + dividend) / previous close - 1, where the previous
           close is that of the last bar present (under the old symbol after a symbol change), NaN on the first.
@@ -166,22 +167,24 @@ def _dates(days: Ints) -> np.ndarray:
 
 
 def _universe(world: World) -> pd.DataFrame:
-    events, stocks = world.listing, companies()
-    rows: list[tuple[int, str, str, str, str | None, str]] = [
-        (int(events.first[n]), s.symbol, s.name, "stock", s.sector, "add") for n, s in enumerate(stocks)
-    ]
-    rows += [(0, fund.symbol, fund.name, "etf", fund.sector, "add") for fund in FUNDS]
+    events, stocks, index = world.listing, companies(), world.listing.index
+    rows: list[tuple[int, str, str, str, str | None, str, str]] = []
+
+    def happens(session: int, number: int, symbol: str, action: str) -> None:
+        stock = stocks[number]
+        rows.append((session, symbol, stock.name, "stock", stock.sector, index[number], action))
+
+    for number, stock in enumerate(stocks):
+        happens(int(events.first[number]), number, stock.symbol, "add")
+    rows += [(0, fund.symbol, fund.name, "etf", fund.sector, "ETF", "add") for fund in FUNDS]
     for gone in (events.taken_over, events.bankrupt):
-        stock = stocks[gone]
-        rows.append((int(events.last[gone]), stock.symbol, stock.name, "stock", stock.sector, "remove"))
-    renamed = stocks[events.renamed]
-    for symbol, action in ((renamed.symbol, "remove"), (events.new_symbol, "add")):
-        rows.append((events.rename_session, symbol, renamed.name, "stock", renamed.sector, action))
-    frame = pd.DataFrame(rows, columns=["session", "symbol", "name", "kind", "sector", "action"])
+        happens(int(events.last[gone]), gone, stocks[gone].symbol, "remove")
+    for symbol, action in ((stocks[events.renamed].symbol, "remove"), (events.new_symbol, "add")):
+        happens(events.rename_session, events.renamed, symbol, action)
+    frame = pd.DataFrame(rows, columns=["session", "symbol", "name", "kind", "sector", "index_name", "action"])
     frame = frame[frame["session"] < len(world.days)]
     frame["event_date"] = frame["known_on"] = _dates(world.days[frame["session"].to_numpy()])
     frame["sector"] = frame["sector"].astype(object).where(frame["sector"].notna(), None)
-    frame["index_name"] = np.where(frame["kind"] == "stock", "S&P 500", "ETF")
     columns = ["known_on", "event_date", "symbol", "name", "kind", "sector", "index_name", "action"]
     return frame[columns].sort_values(["known_on", "symbol", "action"], ignore_index=True)
 

@@ -1,12 +1,13 @@
 """The universe: members of US stock indexes, and the funds that strategies trade.
 
-The S&P 500 with its dated changes from Wikipedia, so that history has the members of its time. The S&P 400 and 600
-(Wikipedia) and the Russell 2000 (holdings of iShares' fund) show only who is a member now: their changes are those
-against what is stored. Such a list counts as known on the last day of the window if that is today or yesterday (it is
+The S&P 500, 400 and 600 with their dated changes from Wikipedia, so that history has the members of its time, as far
+back as the article's table goes (the 500's to the nineties; before the first change of the others whoever is a member
+then counts as one from the start). An article of the 400 or 600 without such a table, and the Russell 2000 (holdings of
+iShares' fund), show only who is a member now: their changes are those against what is stored. Such a list counts as known on the last day of the window if that is today or yesterday (it is
 read the morning after the window, and changes are announced days ahead); of an older window it says nothing.
 The S&P 500 of datahub.io (https://github.com/datasets/s-and-p-500-companies) is such a list too.
 
-Options: `indices` (of sp500, sp400, sp600, russell2000; default sp500), `funds` (symbols), `start` (the home's first
+Options: `indices` (of sp500, sp400, sp600, russell2000; default the three of S&P), `funds` (symbols), `start` (the home's first
 day: whoever is a member then joins on it).
 """
 
@@ -29,6 +30,7 @@ from pas_dagster.sources.wikipedia_lists import Change
 
 SP500 = "S&P 500"
 INDEX_NAMES = {"sp500": SP500, "sp400": "S&P 400", "sp600": "S&P 600", "russell2000": "Russell 2000"}
+DATED = ("sp500", "sp400", "sp600")  # have dated changes; the 500 always, or its page is not understood
 DATAHUB = "https://datahub.io/core/s-and-p-500-companies/_r/-/data/constituents.csv"
 
 FUNDS = {
@@ -96,7 +98,7 @@ def read(pages: Sequence[Page], query: Query) -> Reading:
         listed = collect([page], ishares.parse if page.kind == "russell2000" else wikipedia_lists.parse_members)
         bad.append(listed.bad)
         members = rows_of(listed.rows, INDEX_NAMES[page.kind])
-        if page.kind == "sp500":
+        if page.kind == "sp500" or (page.kind in DATED and wikipedia_lists.has_changes(page)):
             dated, wrong = _dated(page, members, query)
             rows += dated
             bad.append(wrong)
@@ -107,7 +109,7 @@ def read(pages: Sequence[Page], query: Query) -> Reading:
 
 
 def _wanted(query: Query) -> list[str]:
-    wanted = list(query.options.get("indices") or ["sp500"])
+    wanted = list(query.options.get("indices") or DATED)
     unknown = [index for index in wanted if index not in INDEX_NAMES]
     if unknown:
         raise LayoutError(f"option `indices` names {unknown[0]!r}; there are {', '.join(INDEX_NAMES)}")
@@ -140,7 +142,7 @@ def _dated(page: Page, members: Mapping[str, Member], query: Query) -> tuple[lis
 
     A change that contradicts the members after it (the page names a company by another symbol since) is refused.
     """
-    start, today = _start(query), calendar.today(query.now)
+    start, today, index = _start(query), calendar.today(query.now), INDEX_NAMES[page.kind]
     refused: list[Bad] = []
     found: list[Change] = []
     try:
@@ -161,7 +163,7 @@ def _dated(page: Page, members: Mapping[str, Member], query: Query) -> tuple[lis
                 continue
             symbol = _normal(side[0])
             if (action == "add") == (symbol in present):
-                member = present.pop(symbol, None) or _former(side[1], page)
+                member = present.pop(symbol, None) or _former(side[1], page, index)
                 rows.append({**change(day, action, symbol, member), "event_date": item.day})
                 if action == "remove":
                     present[symbol] = member
@@ -172,8 +174,8 @@ def _dated(page: Page, members: Mapping[str, Member], query: Query) -> tuple[lis
     return rows, collect([page], lambda _: refused).bad
 
 
-def _former(name: str, page: Page) -> Member:
-    return {"name": name, "kind": "stock", "sector": None, "index_name": SP500, "raw": page.digest}
+def _former(name: str, page: Page, index: str) -> Member:
+    return {"name": name, "kind": "stock", "sector": None, "index_name": index, "raw": page.digest}
 
 
 def _normal(symbol: str) -> str:
@@ -225,7 +227,7 @@ SOURCES = (
         walk,
         read=read,
         since=date(2008, 1, 1),
-        note="The S&P 500 with dated changes; other indexes (option `indices`) from the first day they are asked for.",
+        note="The S&P 1500 with dated changes; the Russell 2000 (option `indices`) from the first day it is asked for.",
     ),
     _source(
         "datahub",

@@ -2,8 +2,8 @@
 
 `https://en.wikipedia.org/wiki/List_of_S%26P_500_companies`: `table#constituents` (Symbol, Security, GICS Sector, ...)
 shows the members of now, `table#changes` (Effective Date; Added: Ticker, Security; Removed: Ticker, Security; Reason)
-what changed before. The lists of the S&P 400 and 600 have a table of members only. A client without a name is turned
-away.
+what changed before. The lists of the S&P 400 and 600 have the same, the table of changes not always. A client without
+a name is turned away.
 """
 
 from __future__ import annotations
@@ -65,6 +65,11 @@ def parse_members(page: Page) -> Iterator[dict[str, object] | Bad]:
                 yield {"symbol": row[symbol], "name": row[name] or row[symbol], "kind": "stock", "sector": known}
         return
     raise LayoutError("the article has a table of members with Symbol, Security and GICS Sector")
+
+
+def has_changes(page: Page) -> bool:
+    """Whether the article has a table of changes at all; raises `LayoutError` if it is no HTML page."""
+    return any(table.get("id") == "changes" for table in _tables(page, "changes"))
 
 
 def parse_changes(page: Page) -> Iterator[Change | Bad]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pas_dagster.sandbox import TABLES, World
 from pas_dagster.sandbox.congress import BRACKETS
+from pas_dagster.sandbox.listing import INITIAL, companies, listing
 
 START, END = date(2020, 1, 2), date(2024, 6, 28)
 
@@ -251,6 +252,29 @@ def test_universe_sizes() -> None:
     assert (universe["action"] == "add").sum() == len(first) + 8 + 1
     assert universe["symbol"].str.fullmatch(r"[A-Z]{1,4}(\.[A-Z])?").all()
     assert set(universe.loc[universe["kind"] == "etf", "index_name"]) == {"ETF"}
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_the_largest_companies_are_in_the_500_and_entrants_in_the_600(seed: int) -> None:
+    universe, weight = world(seed).table("universe"), listing(seed).weight
+    added = universe[(universe["kind"] == "stock") & (universe["action"] == "add")].set_index("symbol")["index_name"]
+    symbols = [company.symbol for company in companies()]
+    sizes = pd.DataFrame({"index": added.reindex(symbols[:INITIAL]).to_numpy(), "weight": weight[:INITIAL]})
+    groups = sizes.groupby("index")["weight"].agg(["size", "min", "max"])
+    assert groups["size"].to_dict() == {"S&P 400": 50, "S&P 500": 50, "S&P 600": 50}
+    assert groups.loc["S&P 500", "min"] > groups.loc["S&P 400", "max"]
+    assert groups.loc["S&P 400", "min"] > groups.loc["S&P 600", "max"]
+    assert set(added.reindex(symbols[INITIAL:]).dropna()) == {"S&P 600"}
+
+
+@pytest.mark.parametrize("seed", [7, 8, 9])
+def test_nobody_changes_the_index(seed: int) -> None:
+    events, universe = listing(seed), world(seed).table("universe")
+    stocks = universe[universe["kind"] == "stock"]
+    assert (stocks.groupby("symbol")["index_name"].nunique() == 1).all()
+    new = stocks.loc[stocks["symbol"] == events.new_symbol, "index_name"]
+    old = stocks.loc[stocks["symbol"] == companies()[events.renamed].symbol, "index_name"]
+    assert set(new) == set(old)
 
 
 def test_filings_lag_trades_and_use_the_brackets() -> None:

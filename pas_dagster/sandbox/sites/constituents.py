@@ -1,7 +1,7 @@
 """Lists of index members of the sandbox world: Wikipedia's articles and datahub.io's file.
 
-The world has one index, which the article calls the S&P 500. Its 400 and 600 are every other member of it. Wikipedia
-turns away clients that do not say who they are.
+Each article has the members of now and the dated changes of its index; datahub.io's file has the members of the S&P
+500. Wikipedia turns away clients that do not say who they are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from html import escape
 
 import pandas as pd
 
+from pas_dagster.sandbox.listing import INDEXES, LARGE
 from pas_dagster.sandbox.sites.site import Answer, Call, Present, Site
 
 _WIKIPEDIA, _DATAHUB = "en.wikipedia.org", "datahub.io"
@@ -31,19 +32,18 @@ def answer(present: Present, call: Call) -> Answer | None:
     client = call.headers.get("user-agent", "")
     if not client or client.startswith(_NAMELESS):
         return Answer(b"Please set a user-agent and respect our robot policy", 403, "text/plain")
-    if call.path == _ARTICLE.format(500):
-        return _article(500, _table("constituents", present_members(present)) + _changes(present))
-    for part, number in enumerate((400, 600)):
+    for index in INDEXES:
+        number = int(index.split()[-1])
         if call.path == _ARTICLE.format(number):
-            members = present_members(present).iloc[part::2]
-            return _article(number, _table("constituents", members))
+            members = present_members(present, index)
+            return _article(number, _table("constituents", members) + _changes(present, index, members))
     return None
 
 
-def present_members(present: Present) -> pd.DataFrame:
-    """The stocks that are members today, by symbol, each with the row of its joining."""
+def present_members(present: Present, index: str = LARGE) -> pd.DataFrame:
+    """The stocks that are members of an index today, by symbol, each with the row of its joining."""
     rows = present.table("universe")
-    rows = rows[rows["index_name"] == "S&P 500"].sort_values(["known_on", "action"], ascending=[True, False])
+    rows = rows[rows["index_name"] == index].sort_values(["known_on", "action"], ascending=[True, False])
     last = rows.drop_duplicates("symbol", keep="last")
     return last[last["action"] == "add"].sort_values("symbol")
 
@@ -78,10 +78,10 @@ def _fields(symbol: str, name: str, sector: str, joined: str) -> list[str]:
     return [symbol, name, sector, f"{sector} Services", "New York City, New York", joined, f"{number:010d}", "1957"]
 
 
-def _changes(present: Present) -> str:
+def _changes(present: Present, index: str, members: pd.DataFrame) -> str:
     """Dated changes, newest first; a company that changes its symbol leaves and joins in one line."""
     rows = present.table("universe")
-    rows = rows[rows["index_name"] == "S&P 500"]
+    rows = rows[rows["index_name"] == index]
     rows = rows[rows["known_on"] > rows["known_on"].min()] if len(rows) else rows
     lines = []
     for day, group in sorted(rows.groupby("event_date"), key=lambda pair: pair[0], reverse=True):
@@ -92,7 +92,6 @@ def _changes(present: Present) -> str:
             for side in (joined, left):
                 cells += [side["symbol"].iloc[at], side["name"].iloc[at]] if at < len(side) else ["", ""]
             lines.append(_row([*cells, _REASONS[at < len(joined)] + "[2]"]))
-    members = present_members(present)
     if len(members):  # the article goes back further than the world
         long_ago = present.world.start - timedelta(days=400)
         member = members.iloc[0]

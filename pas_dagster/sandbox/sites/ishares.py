@@ -1,10 +1,11 @@
-"""iShares' holdings of its Russell 2000 fund in the sandbox world: every second company of the world's index.
+"""iShares' holdings of its Russell 2000 fund in the sandbox world: the members of its S&P 600.
 
 https://www.ishares.com/us/products/239710/ishares-russell-2000-etf/1467271812596.ajax?fileType=csv
 """
 
 from __future__ import annotations
 
+from pas_dagster.sandbox.listing import SMALL
 from pas_dagster.sandbox.sites.constituents import present_members
 from pas_dagster.sandbox.sites.site import Answer, Call, Present, Site
 
@@ -24,7 +25,7 @@ def answer(present: Present, call: Call) -> Answer | None:
     if call.query.get("fileType") != "csv":
         return Answer(b"<!DOCTYPE html><html><body>iShares Russell 2000 ETF</body></html>")
     day = present.today
-    members = present_members(present).iloc[1::2]
+    members = present_members(present, SMALL)
     lines = [
         "iShares Russell 2000 ETF",
         f'Fund Holdings as of,"{day:%b} {day.day:02d}, {day.year}"',
