@@ -154,12 +154,13 @@ _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 def _checked(strategy: str, types: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The values as their types read them: an integer from YAML serves as a float, a text never as a number."""
     checked = {}
-    for name, value in given.items():
+    for name, said in given.items():
+        value = tuple(said) if isinstance(said, list) else said  # YAML and JSON know no tuples
         try:
             checked[name] = TypeAdapter(types[name], config=_STRICT).validate_python(value)
         except ValidationError as error:
-            said = error.errors(include_url=False)[0]["msg"]
-            message = f"{strategy}: the parameter {name!r} cannot be {value!r}: {said[0].lower()}{said[1:]}"
+            why = error.errors(include_url=False)[0]["msg"]
+            message = f"{strategy}: the parameter {name!r} cannot be {value!r}: {why[0].lower()}{why[1:]}"
             raise ValueError(message) from None
     return checked
 
