@@ -26,6 +26,10 @@ database = typer.Typer(help="The embedded Postgres.", no_args_is_help=True)
 app.add_typer(database, name="db")
 sandbox = typer.Typer(help="The simulated world's web sites.", no_args_is_help=True)
 app.add_typer(sandbox, name="sandbox")
+strategy = typer.Typer(help="Strategies: the built-in ones and your own.", no_args_is_help=True)
+app.add_typer(strategy, name="strategy")
+audit = typer.Typer(help="Proofs that can be run again.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -170,6 +174,73 @@ def sql(query: Annotated[str, typer.Argument(help="A query on the tables.")], as
     from pas_dagster.console.query import run
 
     run(_settings(), query, as_json)
+
+
+@app.command()
+def backtest(
+    strategies: Annotated[list[str] | None, typer.Argument(help="Strategies; all of them if left out.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", help="First day, YYYY-MM-DD; the home's first day if left out.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Last day; the last one with prices if left out.")] = None,
+    costs: Annotated[
+        float | None, typer.Option("--costs", help="Commission and half-spread, basis points per traded dollar.")
+    ] = None,
+    interest: Annotated[bool, typer.Option(help="Whether cash earns the three-month Treasury rate.")] = True,
+    audits: Annotated[int, typer.Option("--audits", min=0, help="Random dates of the look-ahead audit.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Run strategies over history, beside the account's own results, and compare them."""
+    from pas_dagster.console.backtest import run
+
+    run(_settings(), strategies or [], _day(since, "--from"), _day(until, "--to"), costs, interest, audits, as_json)
+
+
+@strategy.command("list")
+def strategy_list(as_json: Json = False) -> None:
+    """Every strategy, when it decides and what it holds."""
+    from pas_dagster.console.strategy import print_list
+
+    print_list(_settings(), as_json)
+
+
+@strategy.command("show")
+def strategy_show(name: Annotated[str, typer.Argument(help="Strategy; `pas strategy list` names them.")]) -> None:
+    """Rule, source, parameters, data, last weights and last backtest of a strategy."""
+    from pas_dagster.console.strategy import one_page
+
+    one_page(_settings(), name)
+
+
+@strategy.command("new")
+def strategy_new(name: Annotated[str, typer.Argument(help="Name: lower-case letters, digits and _.")]) -> None:
+    """Write a working strategy of your own, with its test, into `strategies_dir`."""
+    from pas_dagster.console.strategy import new
+
+    new(_settings(), name)
+
+
+@strategy.command("docs")
+def strategy_docs(
+    folder: Annotated[Path, typer.Option("--to", help="Folder for the pages.")] = Path("docs/strategies"),
+) -> None:
+    """Write the page of every strategy, with the last weights and backtest of this home."""
+    from pas_dagster.console.strategy import write_pages
+
+    write_pages(_settings(), folder)
+
+
+@audit.command("lookahead")
+def audit_lookahead(
+    subject: Annotated[str | None, typer.Argument(help="Strategy, or a file with some; all if left out.")] = None,
+    dates: Annotated[int, typer.Option(min=1, help="Decisions drawn at random.")] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of the draw and of the perturbed future.")] = 1,
+) -> None:
+    """Take the future away and change it, and prove that no weight moves. Exit code 1 if one does."""
+    from pas_dagster.console.lookahead import run
+
+    if not run(_settings(), subject, dates, seed):
+        raise typer.Exit(1)
 
 
 @database.command("start")

@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     cost_bp: float = Field(
         5.0, ge=0, le=500, description="Commission and half the spread, basis points per traded dollar"
     )
+    impact: float = Field(
+        1.0, ge=0, le=10, description="Market impact of trading one day's volume, in units of one day's volatility"
+    )
+    cash_interest: bool = Field(
+        False, description="Whether sleeves earn the three-month Treasury rate on cash; the simulated broker pays none"
+    )
     min_order_usd: int = Field(5, ge=1, description="Smaller orders are not sent")
     members: dict[str, str] = Field(
         default={"pelosi": "Nancy Pelosi", "meuser": "Daniel Meuser", "capito": "Shelley Moore Capito"},

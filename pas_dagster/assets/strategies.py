@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, TimeWindowPartitionMapping
 
-from pas_dagster import calendar, settings
-from pas_dagster.analytics.backtest import book_returns
+from pas_dagster import settings
 from pas_dagster.assets import wiring
-from pas_dagster.assets.history import PRICE_COLUMNS, load_history
+from pas_dagster.assets.history import load_history
 from pas_dagster.assets.resources import Workshop
+from pas_dagster.assets.sleeves import RETURNS, TRADES, Terms, simulate_sleeves
 from pas_dagster.errors import PasError
 from pas_dagster.lake import Lake
 from pas_dagster.partitions import BY_CADENCE, LAST_PERIOD, LATEST, SESSIONS
@@ -21,13 +21,11 @@ from pas_dagster.schemas import TABLES
 from pas_dagster.settings import Settings
 from pas_dagster.strategies.catalogue import catalogue
 from pas_dagster.strategies.contract import CASH, Strategy, Weights
-from pas_dagster.strategies.decision import NOTHING, TRADED, Decision, Standing, decisions_of
-from pas_dagster.strategies.history import Panel, lineages
+from pas_dagster.strategies.decision import NOTHING, Decision, Standing, decisions_of
 from pas_dagster.strategies.own import own_strategies
 
 GROUP = "strategies"
 WEIGHTS = TABLES["strategy_weights"]
-RETURNS = TABLES["strategy_returns"]
 
 
 def strategies() -> dict[str, Strategy]:
@@ -153,50 +151,6 @@ STRATEGIES = strategies()
 ASSETS = [strategy_asset(one) for one in STRATEGIES.values()]
 
 
-def sleeve_returns(lake: Lake, weights: pd.DataFrame, last: date, cost: float) -> pd.DataFrame:
-    """Daily returns of every sleeve from its first decision through `last`: the columns of `strategy_returns`.
-
-    Always from the beginning, so that a day comes out the same whatever range it is computed in. A sleeve begins with
-    its first decision; weights that are only held trade nothing, those that decay are sold bit by bit. A decision's
-    weights are traded at the close of its session (the next one when it falls on a holiday).
-    """
-    weights = weights[weights["status"].isin(TRADED)]
-    actions = lake.read(TABLES["corporate_actions"], last=last)
-    changes = actions[actions["kind"] == "symbol_change"]
-    fills = {day: calendar.roll_forward(day.date()) for day in weights["decision"].unique()}
-    rows = weights.assign(session=pd.to_datetime(weights["decision"].map(fills)).astype("datetime64[us]"))
-    rows = rows[rows["session"] <= pd.Timestamp(last)]
-    rows = rows.assign(symbol=lineages(rows["symbol"], rows["decision"].to_numpy().astype("datetime64[D]"), changes))
-    panel = _returns(lake, rows, last, changes)
-    delisted = _delistings(actions, changes)
-    frames = []
-    for name, own in rows.groupby("strategy", sort=True):
-        book = own[own["symbol"] != CASH]
-        held = panel.reindex(columns=sorted(book["symbol"].unique())).loc[own["session"].min() :]
-        daily = book_returns(book[["session", "symbol", "weight"]], held, cost, delisted, fills=own["session"].unique())
-        frames.append(daily.rename_axis("known_on").reset_index().assign(strategy=name))
-    return pd.concat(frames, ignore_index=True) if frames else RETURNS.empty()
-
-
-def _returns(lake: Lake, rows: pd.DataFrame, last: date, changes: pd.DataFrame) -> pd.DataFrame:
-    """Total returns of everything ever held: sessions x lineages."""
-    symbols = sorted({*rows["symbol"], *changes["symbol"], *changes["new_symbol"]} - {CASH})
-    first = rows["session"].min().date() if len(rows) else last
-    where = "list_contains(?::varchar[], symbol)"
-    prices = lake.read(TABLES["prices"], first=first, last=last, columns=PRICE_COLUMNS, where=where, values=[symbols])
-    panel = Panel.from_rows(prices, changes)
-    sessions = calendar.session_array(first, last).astype("datetime64[us]")
-    index = panel.sessions.astype("datetime64[us]")
-    return pd.DataFrame(panel.fields["total_return"], index=index, columns=panel.lineages).reindex(sessions)
-
-
-def _delistings(actions: pd.DataFrame, changes: pd.DataFrame) -> dict[str, pd.Timestamp]:
-    """Lineage -> session of its last bar, whose return is the delisting return."""
-    gone = actions[actions["kind"] == "delisting"]
-    names = lineages(gone["symbol"], gone["event_date"].to_numpy().astype("datetime64[D]"), changes)
-    return dict(zip(names, gone["event_date"], strict=True))
-
-
 def _every_sleeve(rows: pd.DataFrame, days: Sequence[date]) -> str | None:
     if rows.empty:
         return "there is no row"
@@ -224,27 +178,40 @@ RETURNS_PRODUCT = wiring.Product(
     f"{RETURNS.doc}. A decision precedes its fill, and the fill earns from the next session on.",
     RETURN_CHECKS,
 )
+TRADES_PRODUCT = wiring.Product(
+    TRADES.name,
+    TRADES,
+    f"{TRADES.doc}: how much of which name each sleeve traded, and what the market traded of it before.",
+    [wiring.valid_rows(TRADES)],
+)
 
 
 @wiring.step(
     RETURNS.name,
-    [RETURNS_PRODUCT],
+    [RETURNS_PRODUCT, TRADES_PRODUCT],
     GROUP,
     SESSIONS,
     [
         *[AssetDep(name, partition_mapping=LATEST) for name in STRATEGIES],
-        *[AssetDep(n, partition_mapping=TimeWindowPartitionMapping()) for n in ("prices", "corporate_actions")],
+        *[
+            AssetDep(name, partition_mapping=TimeWindowPartitionMapping())
+            for name in ("prices", "corporate_actions", "treasury_rates")
+        ],
     ],
 )
 def strategy_returns(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
     days = wiring.keys(context)
+    snapshot = workshop.lake.snapshot()
     weights = workshop.lake.read(WEIGHTS, last=days[-1])
     weights = weights[weights["strategy"].isin(list(STRATEGIES))]
-    rows = sleeve_returns(workshop.lake, weights, days[-1], workshop.settings.cost_bp / 1e4)
-    rows = rows[rows["known_on"].isin(pd.DatetimeIndex(days))]
-    frame = RETURNS.conform(rows)
-    metadata = {"read from snapshot": workshop.lake.snapshot(), **_yearly(frame)}
-    yield from wiring.publish(context, RETURNS_PRODUCT, frame, metadata)
+    sleeves = simulate_sleeves(workshop.lake, weights, days[-1], Terms.of(workshop.settings))
+    frames = [
+        table.conform(rows[rows["known_on"].isin(pd.DatetimeIndex(days))])
+        for table, rows in zip((RETURNS, TRADES), sleeves, strict=True)
+    ]
+    metadata = {"read from snapshot": snapshot, **_yearly(frames[0])}
+    yield from wiring.publish(context, RETURNS_PRODUCT, frames[0], metadata)
+    yield from wiring.publish(context, TRADES_PRODUCT, frames[1])
 
 
 def _yearly(frame: pd.DataFrame) -> Mapping[str, float]:

@@ -64,19 +64,18 @@ def layers(defs: Definitions, only: Sequence[str] = ()) -> list[Layer]:
 
 
 def _next_layer(graph: Any, waiting: set[AssetKey]) -> Layer:
-    """The largest set of waiting assets of one partition set whose upstreams are done or in the set."""
+    """The waiting assets of one partition set whose upstreams are done or in the layer.
+
+    A set that can run whole comes before one that would have to run again, and of those the largest: each layer is a run.
+    """
     by_set: dict[object, set[AssetKey]] = {}
     for key in waiting:
         by_set.setdefault(graph.get(key).partitions_def, set()).add(key)
-    best: tuple[object, set[AssetKey]] | None = None
-    for partitions, keys in by_set.items():
-        ready = _closed(graph, keys, waiting)
-        if ready and (best is None or (len(ready), str(sorted(ready))) > (len(best[1]), str(sorted(best[1])))):
-            best = (partitions, ready)
-    assert best is not None, "the asset graph has a cycle between partition sets"
-    partitions, ready = best
+    ready = {partitions: _closed(graph, keys, waiting) for partitions, keys in by_set.items()}
+    assert any(ready.values()), "the asset graph has a cycle between partition sets"
+    partitions = max(by_set, key=lambda one: (ready[one] == by_set[one], len(ready[one]), str(sorted(ready[one]))))
     assert isinstance(partitions, TimeWindowPartitionsDefinition)
-    return Layer(tuple(sorted(ready)), partitions)
+    return Layer(tuple(sorted(ready[partitions])), partitions)
 
 
 def _closed(graph: Any, keys: set[AssetKey], waiting: set[AssetKey]) -> set[AssetKey]:
@@ -101,10 +100,15 @@ def run_layer(
     keys: Sequence[str],
     clock: Callable[[], float],
     tags: Mapping[str, str] | None = None,
+    *,
+    checked: bool = True,
 ) -> Done:
-    """Materialise the layer's assets for the keys in one run. Raises `PasError` naming the asset that failed."""
+    """Materialise the layer's assets for the keys in one run. Raises `PasError` naming the asset that failed.
+
+    The checks of short ranges are recorded, unless not `checked`; they are enforced in any case.
+    """
     os.environ.update(HISTORY_ENVIRONMENT)
-    checks = None if len(keys) <= CHECKED else frozenset()
+    checks = None if checked and len(keys) <= CHECKED else frozenset()
     job = defs.resolve_implicit_global_asset_job_def().get_subset(
         asset_selection=frozenset(layer.keys), asset_check_selection=checks
     )

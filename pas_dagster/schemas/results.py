@@ -13,9 +13,7 @@ STRATEGY_WEIGHTS = Table(
         text("strategy", "Strategy"),
         text("symbol", "Symbol, or $CASH"),
         number("weight", "Share of the sleeve", "fraction", min=0, max=1),
-        text(
-            "status", "Decided now, held, or decaying to cash", among=("decided", "held", "decayed")
-        ),
+        text("status", "Decided now, held, or decaying to cash", among=("decided", "held", "decayed")),
         day("decided_on", "Decision that the weights stem from"),
         text(
             "cause",
@@ -38,10 +36,59 @@ STRATEGY_RETURNS = Table(
         number("net", "Return after costs", "per day"),
         number("gross", "Return before costs", "per day"),
         number("turnover", "Value traded", "fraction of NAV", min=0),
-        number("cost", "Cost of trading", "fraction of NAV", min=0),
+        number("cost", "Cost of trading, market impact included", "fraction of NAV", min=0),
+        number("impact", "Market impact, a part of the cost", "fraction of NAV", min=0),
+        number("unpriced", "Turnover whose impact is not counted: volume not known", "fraction of NAV", min=0),
         number("exposure", "Invested share at the close", "fraction of NAV", min=0),
     ],
     ["known_on", "strategy"],
+)
+
+SLEEVE_TRADES = Table(
+    "sleeve_trades",
+    "Every simulated trade behind strategy_returns",
+    [
+        KNOWN_ON,
+        text("strategy", "Strategy"),
+        SYMBOL,
+        number("weight", "Bought, or sold when negative", "fraction of NAV"),
+        number("volume", "Mean dollar volume of the 20 sessions before", "USD per session", nullable=True, min=0),
+    ],
+    ["known_on", "strategy", "symbol"],
+)
+
+BACKTESTS = Table(
+    "backtests",
+    "Every backtest ever run here, a row a strategy: the results, and the count of what was tried",
+    [
+        day("ran_on", "Day on which it was run; the partition"),
+        text("backtest", "Namespace in the lake that holds its tables"),
+        text("strategy", "Strategy"),
+        text("variant", "Digest of the strategy's code and parameters: one variant is one trial"),
+        text("parameters", "Parameters as JSON"),
+        day("first", "First day of the range"),
+        day("last", "Last day of the range"),
+        count("sessions", "Sessions with a return"),
+        number("net", "Growth after costs", "per year", nullable=True),
+        number("gross", "Growth before costs", "per year", nullable=True),
+        number("volatility", "Standard deviation of the daily net returns", "per year", nullable=True),
+        number("sharpe", "Sharpe ratio of the net returns in excess of cash", "per year", nullable=True),
+        number("max_drawdown", "Deepest fall from a peak, net", "fraction", nullable=True),
+        number("turnover", "Traded value, buys and sells", "NAV per year", min=0),
+        number("cost", "Cost of trading, impact included", "NAV per year", min=0),
+        number("impact", "Market impact, a part of the cost", "NAV per year", min=0),
+        number("unpriced", "Turnover whose impact is not counted", "fraction of turnover", nullable=True),
+        number("exposure", "Mean invested share", "fraction", nullable=True),
+        number("capacity", "Capital at which 5 % of the trading exceeds 5 % of daily volume", "USD", nullable=True),
+        number("deflated", "Deflated Sharpe ratio: probability of skill after counting the trials", "", nullable=True),
+        count("trials", "Variants tried here so far, this one included", min=1),
+        count("decisions", "Decisions of the range"),
+        count("faults", "Decisions at which the strategy failed"),
+        count("audited", "Random decisions at which the future was taken away and changed"),
+        count("lookahead", "Findings of that audit"),
+    ],
+    ["backtest", "strategy"],
+    "ran_on",
 )
 
 ALLOCATION = Table(
@@ -188,6 +235,8 @@ QUARANTINE = Table(
 RESULTS = [
     STRATEGY_WEIGHTS,
     STRATEGY_RETURNS,
+    SLEEVE_TRADES,
+    BACKTESTS,
     ALLOCATION,
     ALLOC_LOG,
     PORTFOLIOS,
