@@ -172,7 +172,9 @@ class Market:
 
     def _reddit(self) -> pd.DataFrame:
         rows = self._daily("reddit", 0.53)
-        return rows.assign(forum="all-stocks", mentions=self._rng("reddit").lognormal(3, 2, len(rows)).astype(np.int64))
+        return rows.assign(
+            forum="wallstreetbets", mentions=self._rng("reddit").lognormal(3, 2, len(rows)).astype(np.int64)
+        )
 
     def _apps(self) -> pd.DataFrame:
         rows, rng = self._daily("apps", 0.2), self._rng("apps")

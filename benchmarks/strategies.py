@@ -1,8 +1,8 @@
 """Ten years of all strategies over 1,500 symbols in one `pas backtest`: `python -m benchmarks.strategies`.
 
-The facts of a made-up market (benchmarks/market.py) are put into the lake of a temporary home, which is not timed. Timed
-is the whole command, in a process of its own, with its largest resident size; it prints where its time went. With
-`--slopes` also shorter and smaller ones: how the time grows with dates and with symbols.
+The facts of a made-up market (benchmarks/market.py) are put into the lake of a temporary home, which is not timed.
+Timed is the whole command, in a process of its own, with its largest resident size; it prints where its time went.
+With `--slopes` also shorter and smaller ones: how the time grows with dates and with symbols.
 """
 
 from __future__ import annotations
@@ -110,14 +110,13 @@ def main() -> None:
     flags = parser.parse_args()
     first = LAST - timedelta(days=round(365.25 * flags.years)) - LOOK_BACK
     market = Market(flags.symbols, first, LAST)
-    by_years: list[tuple[float, float]] = []
+    shares = (0.25, 0.5) if flags.slopes else ()
     by_symbols: list[tuple[float, float]] = []
     with filled(market) as home:
-        for share in (0.25, 0.5) if flags.slopes else ():
-            by_years.append((share * flags.years, run(home, market, share * flags.years).seconds))
+        by_years = [(share * flags.years, run(home, market, share * flags.years).seconds) for share in shares]
         whole = run(home, market, flags.years)
     _told(whole, f"{flags.years:g} years of all strategies over {flags.symbols:,} symbols")
-    for share in (0.25, 0.5) if flags.slopes else ():
+    for share in shares:
         smaller = Market(int(share * flags.symbols), first, LAST)
         with filled(smaller) as home:
             by_symbols.append((smaller.symbols, run(home, smaller, flags.years).seconds))

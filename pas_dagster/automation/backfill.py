@@ -66,7 +66,7 @@ def layers(defs: Definitions, only: Sequence[str] = ()) -> list[Layer]:
 def _next_layer(graph: Any, waiting: set[AssetKey]) -> Layer:
     """The waiting assets of one partition set whose upstreams are done or in the layer.
 
-    A set that can run whole comes before one that would have to run again, and of those the largest: each layer is a run.
+    A set that can run whole comes before one that would have to run again, then the largest: each layer is a run.
     """
     by_set: dict[object, set[AssetKey]] = {}
     for key in waiting:

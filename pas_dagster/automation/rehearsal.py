@@ -1,4 +1,4 @@
-"""An instance of Dagster that keeps nothing: for runs that are no events of the account's history, such as backtests."""
+"""An instance of Dagster that keeps nothing, for runs that are no part of the account's history: backtests."""
 
 from __future__ import annotations
 

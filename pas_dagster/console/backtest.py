@@ -16,7 +16,7 @@ import pandas as pd
 from rich.console import Console
 
 from pas_dagster.automation.session import working
-from pas_dagster.console.table import show
+from pas_dagster.console.table import cell, show
 from pas_dagster.errors import PasError
 from pas_dagster.schemas import TABLES
 from pas_dagster.settings import Settings, read_home
@@ -41,7 +41,7 @@ SHOWN = {
     "deflated": "DSR",
 }
 LEGEND = (
-    "Per year: net and gross growth, volatility, turnover (bought and sold, in sleeves), cost. Sharpe in excess of cash. "
+    "Per year: net and gross growth, volatility, turnover (bought and sold), cost. Sharpe in excess of cash. "
     "cap: capital at which 5 % of the trading is more than 5 % of a day's volume. DSR: deflated Sharpe ratio, the "
     "probability that there is skill after counting what was tried."
 )
@@ -200,11 +200,10 @@ def _audited(asked: Range, workshop: Any, count: int) -> Audited:
 
 def variant(strategy: Strategy) -> str:
     """Digest of what makes a trial of its own: the strategy's code and its parameters."""
-    module = inspect.getmodule(strategy.function)
     try:
-        code = inspect.getsource(module if module is not None else strategy.function)
-    except (OSError, TypeError):  # made up at run time: then the compiled function is all there is
-        code = repr(strategy.function.__code__.co_code) if hasattr(strategy.function, "__code__") else strategy.name
+        code = inspect.getsource(inspect.getmodule(strategy.function) or strategy.function)
+    except (OSError, TypeError):  # made up at run time, without a file
+        code = strategy.rule
     told = [strategy.name, code, _parameters(strategy), strategy.drift, strategy.hold_days, strategy.decay_days]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 

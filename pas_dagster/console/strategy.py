@@ -55,7 +55,6 @@ TEST = '''"""What {name} promises. Run with: pytest {file}"""
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -73,9 +72,7 @@ def history(**daily: float) -> History:
     """Prices of 120 sessions that rise by the same return every day."""
     days = calendar.session_array(date(2024, 1, 2), date(2024, 12, 31))[:180].astype("datetime64[us]")
     bars = {{"known_on": days, "close": 100.0, "volume": 1e6}}
-    frames = [
-        pd.DataFrame({{**bars, "symbol": name, "total_return": np.full(len(days), rate)}}) for name, rate in daily.items()
-    ]
+    frames = [pd.DataFrame({{**bars, "symbol": name, "total_return": rate}}) for name, rate in daily.items()]
     return History({{"prices": pd.concat(frames).sort_values(["known_on", "symbol"], ignore_index=True)}})
 
 

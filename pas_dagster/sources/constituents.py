@@ -2,13 +2,14 @@
 
 The S&P 500, 400 and 600 with their dated changes from Wikipedia, so that history has the members of its time, as far
 back as the article's table goes (the 500's to the nineties; before the first change of the others whoever is a member
-then counts as one from the start). An article of the 400 or 600 without such a table, and the Russell 2000 (holdings of
-iShares' fund), show only who is a member now: their changes are those against what is stored. Such a list counts as known on the last day of the window if that is today or yesterday (it is
+then counts as one from the start). An article of the 400 or 600 without such a table, and the Russell 2000 (holdings
+of iShares' fund), show only who is a member now: their changes are those against what is stored. Such a list counts as
+known on the last day of the window if that is today or yesterday (it is
 read the morning after the window, and changes are announced days ahead); of an older window it says nothing.
 The S&P 500 of datahub.io (https://github.com/datasets/s-and-p-500-companies) is such a list too.
 
-Options: `indices` (of sp500, sp400, sp600, russell2000; default the three of S&P), `funds` (symbols), `start` (the home's first
-day: whoever is a member then joins on it).
+Options: `indices` (of sp500, sp400, sp600, russell2000; default the three of S&P), `funds` (symbols), `start` (the
+home's first day: whoever is a member then joins on it).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ use: rows that became known strictly before R, no further back than the strategy
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from pas_dagster import calendar
+from pas_dagster.strategies.roster import Roster
 
 PANEL_FIELDS = ("total_return", "close", "dollar_volume")
 SYMBOL_COLUMN = "symbol"
-FACTS = ("name", "kind", "sector")  # what the universe tells of a security
 EXCHANGE_TABLES = frozenset({"universe", "prices"})  # here a symbol is always the one of the row's event_date
 
 Moves = list[tuple[np.datetime64, dict[str, str]]]  # symbol changes by day, oldest first: old -> new
@@ -207,6 +207,15 @@ def current_names(symbols: pd.Series, days: np.ndarray, moves: Moves, *, exact: 
     return pd.Series(result, index=symbols.index, dtype=symbols.dtype)
 
 
+def called(rows: pd.DataFrame, table: str, moves: Moves) -> pd.DataFrame:
+    """Rows of a table with the symbols of now, which is when all moves are made."""
+    if SYMBOL_COLUMN not in rows or not moves:
+        return rows
+    exact = table in EXCHANGE_TABLES
+    days = rows["event_date" if exact else "known_on"].to_numpy().astype("datetime64[D]")
+    return rows.assign(symbol=current_names(rows[SYMBOL_COLUMN], days, moves, exact=exact))
+
+
 def _touched(symbols: pd.Series, moves: Moves) -> np.ndarray:
     """Positions of the rows whose symbol ever changed hands."""
     changed = {name for _, todays in moves for pair in todays.items() for name in pair}
@@ -234,7 +243,8 @@ class History:
         self._made, self._told = (self.changes[name].to_numpy("datetime64[D]") for name in ("event_date", "known_on"))
         self._panels: dict[bytes, Panel] = {}
         self._moves: dict[bytes, Moves] = {}
-        self._listed: tuple[object, pd.DataFrame] | None = None  # the last universe made, and from what
+        self._roster: tuple[Moves, Roster] | None = None
+        self._listed: tuple[tuple[int, int], pd.DataFrame] | None = None  # the last universe made, and from which rows
 
     def table(self, name: str) -> pd.DataFrame:
         if name not in self._tables:
@@ -269,10 +279,14 @@ class History:
             self._moves[known.tobytes()] = moves_of(self.changes[known])
         return self._moves[known.tobytes()]
 
-    def listed(self, rows: Callable[[], pd.DataFrame], made_from: object) -> pd.DataFrame:
-        """The securities listed after the membership changes; kept while the next decision has the same ones."""
-        if self._listed is None or self._listed[0] != made_from:
-            self._listed = (made_from, _listed(rows()))
+    def listed(self, low: int, high: int, decision: date) -> pd.DataFrame:
+        """The securities listed after the changes of some rows of the universe; kept while nothing changes."""
+        moves = self.moves_at(decision)
+        if self._roster is None or self._roster[0] is not moves:
+            self._roster = (moves, Roster(called(self.table("universe"), "universe", moves)))
+            self._listed = None
+        if self._listed is None or self._listed[0] != (low, high):
+            self._listed = ((low, high), self._roster[1].listed(low, high))
         return self._listed[1]
 
     def before(self, day: date) -> History:
@@ -295,7 +309,7 @@ def _prepared(frame: pd.DataFrame) -> pd.DataFrame:
         rows = rows.sort_values("known_on", kind="stable", ignore_index=True)
     if SYMBOL_COLUMN in rows and rows[SYMBOL_COLUMN].dtype != object:
         codes, names = pd.factorize(rows[SYMBOL_COLUMN])
-        strings = np.append(names.to_numpy(object), None)  # code -1, no symbol, is the last
+        strings = np.array([*names, None], dtype=object)  # code -1, no symbol, is the last
         rows[SYMBOL_COLUMN] = pd.Series(strings[codes], dtype=object)
     return rows
 
@@ -321,12 +335,7 @@ class AsOf:
         Symbols are given as they are called on the decision's day.
         """
         low, high = self._span(name)
-        rows = self._history.table(name).iloc[low:high]
-        if SYMBOL_COLUMN not in rows or not self._moves:
-            return rows
-        exact = name in EXCHANGE_TABLES
-        days = rows["event_date" if exact else "known_on"].to_numpy().astype("datetime64[D]")
-        return rows.assign(symbol=current_names(rows[SYMBOL_COLUMN], days, self._moves, exact=exact))
+        return called(self._history.table(name).iloc[low:high], name, self._moves)
 
     def _span(self, name: str) -> tuple[int, int]:
         """The rows of a dataset, from and to, that became known in its declared window before the decision."""
@@ -383,7 +392,7 @@ class AsOf:
     @cached_property
     def universe(self) -> pd.DataFrame:
         """Securities listed at the decision, one row a symbol: name, kind, sector, indexes (a frozenset)."""
-        return self._history.listed(lambda: self.table("universe"), (self._span("universe"), self._moves))
+        return self._history.listed(*self._span("universe"), self.decision)
 
     def stocks(self) -> list[str]:
         """Symbols of the stock universe at the decision: members of the configured index, or every stock."""
@@ -429,42 +438,3 @@ class AsOf:
     def _label(self, lineage: str) -> str:
         symbol, _, since = lineage.partition("#")
         return current_name(symbol, np.datetime64(since or "0000-01-01"), self._moves)
-
-
-def _listed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The securities listed after the membership changes: symbol -> name, kind, sector, indexes.
-
-    Where a day tells both for one symbol (a company leaves a name that another takes), it ends up listed.
-    """
-    added = (rows["action"] == "add").to_numpy()
-    order = np.lexsort((added, rows["known_on"].to_numpy()))
-    symbols, names = pd.factorize(rows[SYMBOL_COLUMN].to_numpy(object), sort=True)
-    indexes, index_names = pd.factorize(rows["index_name"].to_numpy(object))
-    memberships = symbols * len(index_names) + indexes
-    newest = np.full(len(names) * len(index_names), -1)
-    newest[memberships[order]] = np.arange(len(rows))  # of several changes of one membership the last one stays
-    members = order[np.sort(newest[newest >= 0])]
-    members = members[added[members]]
-    listed = np.unique(symbols[members])
-    # The newest that is known of each: one list may name the sector, another only the symbol.
-    columns = {column: _newest(rows[column], symbols, members, len(names))[listed] for column in FACTS}
-    columns["indexes"] = _member_of(symbols[members], indexes[members], index_names, len(names))[listed]
-    return pd.DataFrame(columns, index=pd.Index(names[listed], dtype=object, name=SYMBOL_COLUMN))
-
-
-def _newest(values: pd.Series, symbols: np.ndarray, members: np.ndarray, count: int) -> np.ndarray:
-    """The last known value of each symbol among its members' rows, None where none is known."""
-    found = np.full(count, None, object)
-    known = members[values.notna().to_numpy()[members]]
-    found[symbols[known]] = values.to_numpy(object)[known]
-    return found
-
-
-def _member_of(symbols: np.ndarray, indexes: np.ndarray, index_names: np.ndarray, count: int) -> np.ndarray:
-    """The indexes of each symbol as a frozenset; equal sets are one object."""
-    table = np.zeros((count, len(index_names)), bool)
-    table[symbols, indexes] = True
-    kinds, kind = np.unique(table, axis=0, return_inverse=True)
-    sets = np.empty(len(kinds), object)
-    sets[:] = [frozenset(index_names[row]) for row in kinds]
-    return sets[kind.ravel()]
