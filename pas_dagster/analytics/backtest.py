@@ -674,7 +674,7 @@ def _dense(book: _Book, names: int) -> FloatArray:
 
 
 def _positions(index: pd.Index, labels: Iterable[Hashable], complaint: str) -> IntArray:
-    wanted = pd.Index(list(labels), dtype=index.dtype)
+    wanted = pd.Index(labels if isinstance(labels, pd.Series) else list(labels), dtype=index.dtype)
     found = index.get_indexer(wanted)
     if (found < 0).any():
         raise ValueError(f"{complaint}: {', '.join(map(str, wanted[found < 0].unique()[:5]))}")

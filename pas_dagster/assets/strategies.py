@@ -26,6 +26,7 @@ from pas_dagster.strategies.own import own_strategies
 
 GROUP = "strategies"
 WEIGHTS = TABLES["strategy_weights"]
+WEIGHTS_READ = ["decision", "strategy", "symbol", "weight", "status"]  # what sleeves are simulated from
 
 
 def strategies() -> dict[str, Strategy]:
@@ -55,10 +56,12 @@ def weight_rows(strategy: str, made: Decision) -> list[dict[str, Any]]:
     return [{**shared, "symbol": symbol, "weight": weight} for symbol, weight in held.items()]
 
 
-def decide(strategy: Strategy, decisions: Sequence[date], lake: Lake, chosen: Settings) -> list[Decision]:
+def decide(
+    strategy: Strategy, decisions: Sequence[date], lake: Lake, chosen: Settings, *, fresh: bool = False
+) -> list[Decision]:
     """Every decision of a strategy, from what the lake knew before it and from what its sleeve stood on."""
     history = load_history(lake, strategy.reads, decisions, chosen.universe_index)
-    standing = standing_before(lake, strategy.name, min(decisions))
+    standing = NOTHING if fresh else standing_before(lake, strategy.name, min(decisions))
     return list(decisions_of(strategy, history, decisions, standing, chosen.strategy_seconds))
 
 
@@ -97,18 +100,33 @@ CHECKS = [
 ]
 
 
+def strategy_product(strategy: Strategy) -> wiring.Product:
+    """What the UI shows of a strategy's weights, and what must hold of them."""
+    description = f"{strategy.title}.\n\n{strategy.rule}"
+    return wiring.Product(strategy.name, WEIGHTS, description, CHECKS, scope={"strategy": strategy.name})
+
+
+def weights_of(
+    strategy: Strategy, decisions: Sequence[date], workshop: Workshop, *, fresh: bool = False
+) -> tuple[pd.DataFrame, list[Decision]]:
+    """The body of a strategy's asset: rows of `strategy_weights` for the decisions, and the decisions themselves.
+
+    `fresh` begins from nothing, whatever was decided before.
+    """
+    made = decide(strategy, decisions, workshop.lake, workshop.settings, fresh=fresh)
+    return WEIGHTS.conform(pd.DataFrame([row for one in made for row in weight_rows(strategy.name, one)])), made
+
+
 def strategy_asset(strategy: Strategy) -> AssetsDefinition:
     """The asset of one strategy's weights."""
-    description = f"{strategy.title}.\n\n{strategy.rule}"
-    product = wiring.Product(strategy.name, WEIGHTS, description, CHECKS, scope={"strategy": strategy.name})
+    product = strategy_product(strategy)
     read = dict.fromkeys([*strategy.reads, "corporate_actions"])  # symbol changes, whatever the strategy declares
     deps = [AssetDep(name, partition_mapping=LAST_PERIOD) for name in read]
 
     @wiring.step(strategy.name, [product], GROUP, BY_CADENCE[strategy.cadence], deps)
     def _asset(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
         snapshot = workshop.lake.snapshot()
-        made = decide(strategy, wiring.keys(context), workshop.lake, workshop.settings)
-        frame = WEIGHTS.conform(pd.DataFrame([row for one in made for row in weight_rows(strategy.name, one)]))
+        frame, made = weights_of(strategy, wiring.keys(context), workshop)
         newest, fault = made[-1], _fault(made)
         if fault:
             context.log.error(f"{fault}; its sleeve holds what it had, and the other strategies go on")
@@ -200,18 +218,21 @@ TRADES_PRODUCT = wiring.Product(
     ],
 )
 def strategy_returns(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
-    days = wiring.keys(context)
     snapshot = workshop.lake.snapshot()
-    weights = workshop.lake.read(WEIGHTS, last=days[-1])
-    weights = weights[weights["strategy"].isin(list(STRATEGIES))]
-    sleeves = simulate_sleeves(workshop.lake, weights, days[-1], Terms.of(workshop.settings))
-    frames = [
-        table.conform(rows[rows["known_on"].isin(pd.DatetimeIndex(days))])
-        for table, rows in zip((RETURNS, TRADES), sleeves, strict=True)
-    ]
+    frames = sleeves_of(list(STRATEGIES), wiring.keys(context), workshop)
     metadata = {"read from snapshot": snapshot, **_yearly(frames[0])}
     yield from wiring.publish(context, RETURNS_PRODUCT, frames[0], metadata)
     yield from wiring.publish(context, TRADES_PRODUCT, frames[1])
+
+
+def sleeves_of(names: Sequence[str], days: Sequence[date], workshop: Workshop) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The body of that asset: rows of `strategy_returns` and of `sleeve_trades` for the days."""
+    weights = workshop.lake.read(WEIGHTS, last=days[-1], columns=WEIGHTS_READ)
+    weights = weights[weights["strategy"].isin(names)]
+    sleeves = simulate_sleeves(workshop.lake, weights, days[-1], Terms.of(workshop.settings))
+    wanted = pd.DatetimeIndex(days)
+    returns, trades = (rows[rows["known_on"].isin(wanted)] for rows in sleeves)
+    return RETURNS.conform(returns), TRADES.conform(trades)
 
 
 def _yearly(frame: pd.DataFrame) -> Mapping[str, float]:

@@ -37,6 +37,7 @@ from dagster import (
 
 from pas_dagster import calendar
 from pas_dagster.assets.resources import Workshop, now
+from pas_dagster.errors import PasError
 from pas_dagster.schemas import TABLES, Table
 
 OWNER = "team:portfolio"
@@ -79,6 +80,14 @@ def column_schema(table: Table) -> TableSchema:
         for column in table.columns
     ]
     return TableSchema(columns, constraints=TableConstraints([f"unique ({', '.join(table.key)})"]))
+
+
+def enforce(product: Product, rows: pd.DataFrame, days: Sequence[date]) -> None:
+    """Raise `PasError` naming the first of the product's checks that the rows break."""
+    for check in product.checks:
+        problem = check.problem(rows, days) if check.problem else None
+        if problem:
+            raise PasError(f"{product.key}: {problem}")
 
 
 @dataclass(frozen=True)

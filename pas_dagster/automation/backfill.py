@@ -100,15 +100,10 @@ def run_layer(
     keys: Sequence[str],
     clock: Callable[[], float],
     tags: Mapping[str, str] | None = None,
-    *,
-    checked: bool = True,
 ) -> Done:
-    """Materialise the layer's assets for the keys in one run. Raises `PasError` naming the asset that failed.
-
-    The checks of short ranges are recorded, unless not `checked`; they are enforced in any case.
-    """
+    """Materialise the layer's assets for the keys in one run. Raises `PasError` naming the asset that failed."""
     os.environ.update(HISTORY_ENVIRONMENT)
-    checks = None if checked and len(keys) <= CHECKED else frozenset()
+    checks = None if len(keys) <= CHECKED else frozenset()
     job = defs.resolve_implicit_global_asset_job_def().get_subset(
         asset_selection=frozenset(layer.keys), asset_check_selection=checks
     )

@@ -97,8 +97,8 @@ def _age(name: str, window: Window) -> str:
 
 def _fallback(strategy: Strategy) -> str:
     return (
-        f"When an input is older than that, when there is too little data, or when the strategy fails, its sleeve holds "
-        f"the last weights for {strategy.hold_days} days and then lets them decay linearly to cash over "
+        f"When an input is older than that, when there is too little data, or when the strategy fails, its sleeve "
+        f"holds the last weights for {strategy.hold_days} days and then lets them decay linearly to cash over "
         f"{strategy.decay_days} days."
     )
 

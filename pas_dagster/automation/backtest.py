@@ -1,0 +1,184 @@
+"""Backtests: the bodies of the strategies' assets over a range, into a namespace of their own.
+
+The same functions that the assets call decide, check, simulate and store, here without an event of Dagster's for each
+partition: a rehearsal is no part of the account's history, and those events would take most of its time. Strategies do
+not depend on each other, so they are spread over the processors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import pandas as pd
+
+from pas_dagster import calendar, settings
+from pas_dagster.analytics.comparison import compare
+from pas_dagster.analytics.costs import cash_returns
+from pas_dagster.assets import strategies as assets
+from pas_dagster.assets import wiring
+from pas_dagster.assets.resources import Workshop
+from pas_dagster.errors import PasError
+from pas_dagster.lake import Lake
+from pas_dagster.schemas import TABLES
+from pas_dagster.settings import Settings
+from pas_dagster.strategies.contract import Strategy
+
+BACKTESTS = TABLES["backtests"]
+SLEEVES = "sleeves"  # the step after the strategies
+
+OnStep = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Range:
+    """A backtest: its namespace, strategies and days."""
+
+    namespace: str
+    strategies: Mapping[str, Strategy]
+    first: date
+    last: date
+
+    def decisions(self, name: str) -> list[date]:
+        return self.strategies[name].cadence.nominal_days(self.first, self.last)
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What the look-ahead audit of a backtest found: decisions looked at and findings, by strategy."""
+
+    decisions: Mapping[str, int]
+    findings: Mapping[str, tuple[str, ...]]
+
+
+def new_range(strategies: Mapping[str, Strategy], first: date, last: date) -> Range:
+    """A range with a namespace that nobody has."""
+    return Range(f"backtest_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}", strategies, first, last)
+
+
+def run(asked: Range, on_step: OnStep) -> dict[str, float]:
+    """Decide, simulate and store; seconds of each step, which `on_step` is told as they end.
+
+    Raises:
+        PasError: the range has no session, or rows break a rule.
+    """
+    workshop = Workshop(namespace=asked.namespace)
+    sessions = calendar.sessions(asked.first, asked.last)
+    if not sessions:
+        raise PasError(f"There is no session from {asked.first} to {asked.last}.")
+    seconds: dict[str, float] = {}
+    for name, rows, spent in _decided(asked):
+        workshop.lake.replace(assets.WEIGHTS, asked.decisions(name), rows, scope=("strategy", name))
+        seconds[name] = spent
+        on_step(name, spent)
+    began = time.monotonic()
+    frames = assets.sleeves_of(list(asked.strategies), sessions, workshop)
+    for product, rows in zip((assets.RETURNS_PRODUCT, assets.TRADES_PRODUCT), frames, strict=True):
+        wiring.enforce(product, rows, sessions)
+        workshop.lake.replace(product.table, sessions, rows)
+    seconds[SLEEVES] = time.monotonic() - began
+    on_step(SLEEVES, seconds[SLEEVES])
+    return seconds
+
+
+def _decided(asked: Range) -> Iterator[tuple[str, pd.DataFrame, float]]:
+    """Name, weight rows and seconds of each strategy that decides in the range, as they are ready."""
+    work = {name: days for name in asked.strategies if (days := asked.decisions(name))}
+    workers = min(os.cpu_count() or 1, len(work))
+    if workers < 2:
+        yield from ((name, *_decide(name, days)) for name, days in work.items())
+        return
+    # Not forked: the connections of this process would be the children's too.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _begin, (settings.current(),)) as pool:
+        pending = {pool.submit(_decide, name, work[name]): name for name in sorted(work, key=_heaviest(asked))}
+        try:
+            for future in as_completed(pending):
+                yield (pending[future], *future.result())
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _heaviest(asked: Range) -> Callable[[str], tuple[int, str]]:
+    """Long ones first, so that no processor is left with one at the end: many decisions on many datasets."""
+    return lambda name: (-len(asked.decisions(name)) * len(asked.strategies[name].reads), name)
+
+
+def _begin(chosen: Settings) -> None:
+    """In a worker: the settings of the process that asked."""
+    settings.choose(chosen)
+
+
+def _decide(name: str, days: list[date]) -> tuple[pd.DataFrame, float]:
+    """The weight rows of one strategy from nothing, and how long it took."""
+    began = time.monotonic()
+    strategy = assets.strategies()[name]
+    rows, _ = assets.weights_of(strategy, days, Workshop(), fresh=True)
+    wiring.enforce(assets.strategy_product(strategy), rows, days)
+    return rows, time.monotonic() - began
+
+
+def rows_of(asked: Range, audited: Audited, ran_on: date) -> pd.DataFrame:
+    """The rows of `backtests`: figures, what was tried before, faults and findings.
+
+    Raises:
+        PasError: no strategy traded in the range.
+    """
+    lake, branch = Workshop().lake, Workshop(namespace=asked.namespace).lake
+    returns, trades = (branch.read(TABLES[name]) for name in ("strategy_returns", "sleeve_trades"))
+    if returns.empty:
+        raise PasError(f"No strategy made a decision that traded between {asked.first} and {asked.last}.")
+    sessions = pd.DatetimeIndex(returns["known_on"].unique()).sort_values()
+    cash = cash_returns(lake.read(TABLES["treasury_rates"], last=asked.last), sessions)
+    variants = {name: variant(one) for name, one in asked.strategies.items()}
+    frame = compare(returns, trades, cash, tried_before(lake, set(variants.values())))
+    weights = branch.read(assets.WEIGHTS, columns=["decision", "strategy", "cause"])
+    made = weights.drop_duplicates(["decision", "strategy"])
+    faults = made[made["cause"] == "fault"].groupby("strategy").size()
+    names = frame["strategy"]
+    told = {
+        "ran_on": ran_on,
+        "backtest": asked.namespace,
+        "variant": names.map(variants),
+        "parameters": [_parameters(asked.strategies[name]) for name in names],
+        "first": asked.first,
+        "last": asked.last,
+        "decisions": names.map(made.groupby("strategy").size()),
+        "faults": names.map(faults).fillna(0).astype(int),
+        "audited": names.map(audited.decisions).fillna(0).astype(int),
+        "lookahead": names.map({name: len(found) for name, found in audited.findings.items()}).fillna(0).astype(int),
+    }
+    rows = BACKTESTS.conform(frame.assign(**told))
+    lake.replace(BACKTESTS, [ran_on], rows, scope=("backtest", asked.namespace))
+    return rows
+
+
+def variant(strategy: Strategy) -> str:
+    """Digest of what makes a trial of its own: the strategy's code and its parameters."""
+    try:
+        code = inspect.getsource(inspect.getmodule(strategy.function) or strategy.function)
+    except (OSError, TypeError):  # made up at run time, without a file
+        code = strategy.rule
+    told = [strategy.name, code, _parameters(strategy), strategy.drift, strategy.hold_days, strategy.decay_days]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def _parameters(strategy: Strategy) -> str:
+    return json.dumps(dict(strategy.parameters), sort_keys=True, default=str)
+
+
+def tried_before(lake: Lake, without: set[str]) -> dict[str, float]:
+    """Variants backtested here before -> the Sharpe ratio of their newest backtest; `without` some."""
+    rows = lake.read(BACKTESTS, columns=["ran_on", "backtest", "variant", "sharpe"])
+    newest = rows.sort_values(["ran_on", "backtest"]).drop_duplicates("variant", keep="last")
+    newest = newest[~newest["variant"].isin(without)]
+    return dict(zip(newest["variant"], newest["sharpe"].astype(float), strict=True))
