@@ -187,7 +187,7 @@ def backtest(
         float | None, typer.Option("--costs", help="Commission and half-spread, basis points per traded dollar.")
     ] = None,
     interest: Annotated[bool, typer.Option(help="Whether cash earns the three-month Treasury rate.")] = True,
-    audits: Annotated[int, typer.Option("--audits", min=0, help="Random dates of the look-ahead audit.")] = 5,
+    audits: Annotated[int, typer.Option("--audits", min=0, help="Random decisions of the look-ahead audit.")] = 3,
     as_json: Json = False,
 ) -> None:
     """Run strategies over history, beside the account's own results, and compare them."""

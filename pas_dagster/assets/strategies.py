@@ -22,6 +22,7 @@ from pas_dagster.settings import Settings
 from pas_dagster.strategies.catalogue import catalogue
 from pas_dagster.strategies.contract import CASH, Strategy, Weights
 from pas_dagster.strategies.decision import NOTHING, Decision, Standing, decisions_of
+from pas_dagster.strategies.history import History
 from pas_dagster.strategies.own import own_strategies
 
 GROUP = "strategies"
@@ -57,11 +58,11 @@ def weight_rows(strategy: str, made: Decision) -> list[dict[str, Any]]:
 
 
 def decide(
-    strategy: Strategy, decisions: Sequence[date], lake: Lake, chosen: Settings, *, fresh: bool = False
+    strategy: Strategy, decisions: Sequence[date], lake: Lake, chosen: Settings, history: History | None = None
 ) -> list[Decision]:
     """Every decision of a strategy, from what the lake knew before it and from what its sleeve stood on."""
-    history = load_history(lake, strategy.reads, decisions, chosen.universe_index)
-    standing = NOTHING if fresh else standing_before(lake, strategy.name, min(decisions))
+    standing = NOTHING if history else standing_before(lake, strategy.name, min(decisions))
+    history = history or load_history(lake, strategy.reads, decisions, chosen.universe_index)
     return list(decisions_of(strategy, history, decisions, standing, chosen.strategy_seconds))
 
 
@@ -107,13 +108,13 @@ def strategy_product(strategy: Strategy) -> wiring.Product:
 
 
 def weights_of(
-    strategy: Strategy, decisions: Sequence[date], workshop: Workshop, *, fresh: bool = False
+    strategy: Strategy, decisions: Sequence[date], workshop: Workshop, history: History | None = None
 ) -> tuple[pd.DataFrame, list[Decision]]:
     """The body of a strategy's asset: rows of `strategy_weights` for the decisions, and the decisions themselves.
 
-    `fresh` begins from nothing, whatever was decided before.
+    With a `history`, loaded for these decisions before, they begin from nothing: that is a backtest.
     """
-    made = decide(strategy, decisions, workshop.lake, workshop.settings, fresh=fresh)
+    made = decide(strategy, decisions, workshop.lake, workshop.settings, history)
     return WEIGHTS.conform(pd.DataFrame([row for one in made for row in weight_rows(strategy.name, one)])), made
 
 

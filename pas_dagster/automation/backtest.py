@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -25,17 +26,19 @@ from pas_dagster.analytics.comparison import compare
 from pas_dagster.analytics.costs import cash_returns
 from pas_dagster.assets import strategies as assets
 from pas_dagster.assets import wiring
+from pas_dagster.assets.history import load_history
 from pas_dagster.assets.resources import Workshop
 from pas_dagster.errors import PasError
 from pas_dagster.lake import Lake
 from pas_dagster.schemas import TABLES
 from pas_dagster.settings import Settings
+from pas_dagster.strategies.audit import Report, random_decisions
 from pas_dagster.strategies.contract import Strategy
+from pas_dagster.strategies.lookahead import examine
 
 BACKTESTS = TABLES["backtests"]
-SLEEVES = "sleeves"  # the step after the strategies
-
-OnStep = Callable[[str, float], None]
+SLEEVES, AUDIT = "sleeves", "look-ahead audit"  # steps besides the strategies
+SEED = 1  # of the audited days and their other future: the same backtest finds the same
 
 
 @dataclass(frozen=True)
@@ -51,21 +54,21 @@ class Range:
         return self.strategies[name].cadence.nominal_days(self.first, self.last)
 
 
-@dataclass(frozen=True)
-class Audited:
-    """What the look-ahead audit of a backtest found: decisions looked at and findings, by strategy."""
-
-    decisions: Mapping[str, int]
-    findings: Mapping[str, tuple[str, ...]]
-
-
 def new_range(strategies: Mapping[str, Strategy], first: date, last: date) -> Range:
     """A range with a namespace that nobody has."""
     return Range(f"backtest_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}", strategies, first, last)
 
 
-def run(asked: Range, on_step: OnStep) -> dict[str, float]:
-    """Decide, simulate and store; seconds of each step, which `on_step` is told as they end.
+@dataclass(frozen=True)
+class Done:
+    """A backtest that was run: seconds of each step, and what the look-ahead audit says of each strategy."""
+
+    seconds: Mapping[str, float]
+    reports: Mapping[str, Report]
+
+
+def run(asked: Range, audits: int, on_step: Callable[[str], None]) -> Done:
+    """Decide, audit at some random decisions, simulate and store; `on_step` is told of each step that ends.
 
     Raises:
         PasError: the range has no session, or rows break a rule.
@@ -75,34 +78,46 @@ def run(asked: Range, on_step: OnStep) -> dict[str, float]:
     if not sessions:
         raise PasError(f"There is no session from {asked.first} to {asked.last}.")
     seconds: dict[str, float] = {}
-    for name, rows, spent in _decided(asked):
-        workshop.lake.replace(assets.WEIGHTS, asked.decisions(name), rows, scope=("strategy", name))
-        seconds[name] = spent
-        on_step(name, spent)
+    reports: dict[str, Report] = {}
+    for one in _decided(asked, audits):
+        workshop.lake.replace(assets.WEIGHTS, asked.decisions(one.name), one.rows, scope=("strategy", one.name))
+        seconds |= {one.name: one.deciding, AUDIT: seconds.get(AUDIT, 0.0) + one.auditing}
+        reports |= {one.name: one.report} if one.report else {}
+        on_step(one.name)
     began = time.monotonic()
     frames = assets.sleeves_of(list(asked.strategies), sessions, workshop)
     for product, rows in zip((assets.RETURNS_PRODUCT, assets.TRADES_PRODUCT), frames, strict=True):
         wiring.enforce(product, rows, sessions)
         workshop.lake.replace(product.table, sessions, rows)
     seconds[SLEEVES] = time.monotonic() - began
-    on_step(SLEEVES, seconds[SLEEVES])
-    return seconds
+    on_step(SLEEVES)
+    return Done(seconds, reports)
 
 
-def _decided(asked: Range) -> Iterator[tuple[str, pd.DataFrame, float]]:
-    """Name, weight rows and seconds of each strategy that decides in the range, as they are ready."""
+@dataclass(frozen=True)
+class _Decided:
+    """One strategy's weight rows, and how long deciding and auditing took."""
+
+    name: str
+    rows: pd.DataFrame
+    deciding: float
+    auditing: float
+    report: Report | None
+
+
+def _decided(asked: Range, audits: int) -> Iterator[_Decided]:
+    """Each strategy that decides in the range, as they are ready."""
     work = {name: days for name in asked.strategies if (days := asked.decisions(name))}
     workers = min(os.cpu_count() or 1, len(work))
     if workers < 2:
-        yield from ((name, *_decide(name, days)) for name, days in work.items())
+        yield from (_decide(name, days, audits) for name, days in work.items())
         return
     # Not forked: the connections of this process would be the children's too.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _begin, (settings.current(),)) as pool:
-        pending = {pool.submit(_decide, name, work[name]): name for name in sorted(work, key=_heaviest(asked))}
+        pending = [pool.submit(_decide, name, work[name], audits) for name in sorted(work, key=_heaviest(asked))]
         try:
-            for future in as_completed(pending):
-                yield (pending[future], *future.result())
+            yield from (future.result() for future in as_completed(pending))
         finally:
             for future in pending:
                 future.cancel()
@@ -115,19 +130,24 @@ def _heaviest(asked: Range) -> Callable[[str], tuple[int, str]]:
 
 def _begin(chosen: Settings) -> None:
     """In a worker: the settings of the process that asked."""
+    warnings.simplefilter("ignore")
     settings.choose(chosen)
 
 
-def _decide(name: str, days: list[date]) -> tuple[pd.DataFrame, float]:
-    """The weight rows of one strategy from nothing, and how long it took."""
+def _decide(name: str, days: list[date], audits: int) -> _Decided:
+    """One strategy from nothing, audited at some of the days."""
     began = time.monotonic()
-    strategy = assets.strategies()[name]
-    rows, _ = assets.weights_of(strategy, days, Workshop(), fresh=True)
+    strategy, workshop = assets.strategies()[name], Workshop()
+    history = load_history(workshop.lake, strategy.reads, days, workshop.settings.universe_index)
+    rows, _ = assets.weights_of(strategy, days, workshop, history)
     wiring.enforce(assets.strategy_product(strategy), rows, days)
-    return rows, time.monotonic() - began
+    decided = time.monotonic()
+    drawn = random_decisions(strategy.cadence, days[0], days[-1], audits, SEED)
+    report = examine(strategy, history, drawn, SEED) if audits else None
+    return _Decided(name, rows, decided - began, time.monotonic() - decided, report)
 
 
-def rows_of(asked: Range, audited: Audited, ran_on: date) -> pd.DataFrame:
+def rows_of(asked: Range, reports: Mapping[str, Report], ran_on: date) -> pd.DataFrame:
     """The rows of `backtests`: figures, what was tried before, faults and findings.
 
     Raises:
@@ -154,8 +174,8 @@ def rows_of(asked: Range, audited: Audited, ran_on: date) -> pd.DataFrame:
         "last": asked.last,
         "decisions": names.map(made.groupby("strategy").size()),
         "faults": names.map(faults).fillna(0).astype(int),
-        "audited": names.map(audited.decisions).fillna(0).astype(int),
-        "lookahead": names.map({name: len(found) for name, found in audited.findings.items()}).fillna(0).astype(int),
+        "audited": names.map({name: one.decisions for name, one in reports.items()}).fillna(0).astype(int),
+        "lookahead": names.map({name: one.total for name, one in reports.items()}).fillna(0).astype(int),
     }
     rows = BACKTESTS.conform(frame.assign(**told))
     lake.replace(BACKTESTS, [ran_on], rows, scope=("backtest", asked.namespace))

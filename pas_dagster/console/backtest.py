@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -21,8 +21,9 @@ from pas_dagster.schemas import TABLES
 from pas_dagster.settings import Settings, read_home
 
 if TYPE_CHECKING:
-    from pas_dagster.automation.backtest import Audited, Range
+    from pas_dagster.automation.backtest import Range
     from pas_dagster.lake import Lake
+    from pas_dagster.strategies.audit import Report
 
 BACKTESTS = TABLES["backtests"]
 SHOWN = {
@@ -69,17 +70,15 @@ def run(
         from pas_dagster.automation import backtest
 
         asked = _range(Workshop(), names, first, last)
-        with _progress(len(asked.strategies) + 1 + bool(audits), quiet=as_json) as on_step:
-            seconds = backtest.run(asked, on_step)
-            audited, seconds["look-ahead audit"] = _audited(asked, audits)
-            on_step("look-ahead audit", 0.0)
-        rows = backtest.rows_of(asked, audited, Workshop().today)
+        with _progress(len(asked.strategies) + 1, quiet=as_json) as on_step:
+            done = backtest.run(asked, audits, on_step)
+        rows = backtest.rows_of(asked, done.reports, Workshop().today)
         path = _save(chosen, asked, rows)
     if as_json:
         figures = json.loads(str(rows.to_json(orient="records", date_format="iso")))
-        print(json.dumps({"backtest": asked.namespace, "seconds": seconds, "strategies": figures}))
+        print(json.dumps({"backtest": asked.namespace, "seconds": done.seconds, "strategies": figures}))
         return
-    _tell(asked, rows, path, audited, time.monotonic() - began)
+    _tell(asked, rows, path, done.reports.values(), time.monotonic() - began)
 
 
 def _range(workshop: Any, names: Sequence[str], first: date | None, last: date | None) -> Range:
@@ -102,32 +101,17 @@ def _range(workshop: Any, names: Sequence[str], first: date | None, last: date |
 
 
 @contextmanager
-def _progress(steps: int, quiet: bool) -> Generator[Callable[[str, float], None]]:
+def _progress(steps: int, quiet: bool) -> Generator[Callable[[str], None]]:
     """A live bar over the steps, each named as it ends."""
     columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn()]
     with Progress(*columns, TimeElapsedColumn(), console=Console(quiet=quiet)) as bar:
         task = bar.add_task("deciding", total=steps)
 
-        def on_step(name: str, _: float) -> None:
+        def on_step(name: str) -> None:
             bar.update(task, description=name, advance=1)
 
         yield on_step
         bar.update(task, completed=steps, description="done")
-
-
-def _audited(asked: Range, count: int) -> tuple[Audited, float]:
-    """The look-ahead audit of some random decisions of the range, and how long it took."""
-    from pas_dagster.automation.backtest import Audited
-
-    if not count:
-        return Audited({}, {}), 0.0
-    from pas_dagster.console.lookahead import reports
-
-    began = time.monotonic()
-    found = reports(asked.strategies, asked.first, asked.last, count, seed=1)
-    decisions = {one.strategy: one.decisions for one in found}
-    findings = {one.strategy: tuple(map(str, one.findings)) for one in found if one.findings}
-    return Audited(decisions, findings), time.monotonic() - began
 
 
 def _save(chosen: Settings, asked: Range, rows: pd.DataFrame) -> Path:
@@ -147,7 +131,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     return shown[["strategy", *SHOWN]].round(digits).rename(columns=SHOWN)
 
 
-def _tell(asked: Range, rows: pd.DataFrame, path: Path, audited: Audited, seconds: float) -> None:
+def _tell(asked: Range, rows: pd.DataFrame, path: Path, reports: Collection[Report], seconds: float) -> None:
     console = Console()
     title = f"\nBacktest {asked.first} to {asked.last}, {int(rows['trials'].iloc[0])} variants tried so far"
     show(table(rows), title=title, console=console)
@@ -160,13 +144,13 @@ def _tell(asked: Range, rows: pd.DataFrame, path: Path, audited: Audited, second
     unpriced = rows[rows["unpriced"].fillna(0.0) > 0.01]
     for row in unpriced.itertuples():
         console.print(f"{row.strategy}: no impact is counted on {row.unpriced:.0%} of its trading (volume not known)")
-    looked = sum(audited.decisions.values())
+    looked, found = (sum(getattr(one, name) for one in reports) for name in ("decisions", "total"))
     if looked:
-        found = sum(map(len, audited.findings.values()))
         verdict = f"{found} findings" if found else "no weight moved"
         console.print(f"look-ahead audit: {looked} random decisions without and with another future; {verdict}")
-    for findings in audited.findings.values():
-        console.print(findings[0], style="red", highlight=False, soft_wrap=True)
+    for one in reports:
+        for finding in one.findings[:1]:
+            console.print(str(finding), style="red", highlight=False, soft_wrap=True)
     console.print(f"{seconds:.0f} s. Saved as {path}; its tables:", highlight=False, soft_wrap=True)
     console.print(f'  pas sql "select * from {asked.namespace}.strategy_returns"', highlight=False, soft_wrap=True)
 

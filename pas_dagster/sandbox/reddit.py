@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pas_dagster.sandbox.world import World
 
 FORUM = "wallstreetbets"
-MOST_POSTS = 300
+MOST_POSTS = 600
 """So many posts a day at most mention a symbol."""
 
 TALKED_OF = ("SPY", "QQQ", "TQQQ", "SOXL")
@@ -67,7 +67,7 @@ def scores(world: World, count: int) -> Ints:
 def _mentions(world: World, days: Ints, funds: int) -> Ints:
     """Posts that mention each company and fund, (days, COMPANIES + funds)."""
     traits = generator(world.seed, Tag.REDDIT, _TRAITS)
-    level = np.concatenate([_popularity(traits, COMPANIES), np.full(funds, 3.4)])
+    level = np.concatenate([_popularity(traits, COMPANIES), np.full(funds, 4.6)])
     noise = normals(world.seed, Tag.REDDIT, len(days), 2, len(level))
     mood = level + 0.8 * autoregressive(noise[:, 0], 25.0) + 0.35 * noise[:, 1]
     mood[:, :COMPANIES] += 0.9 * stir(world, days)
@@ -79,4 +79,4 @@ def _mentions(world: World, days: Ints, funds: int) -> Ints:
 
 def _popularity(traits: np.random.Generator, width: int) -> Floats:
     """Log of the usual mentions: a power law over the ranks of companies, in random order."""
-    return traits.permutation(4.4 - 1.15 * np.log(1 + np.arange(width)))
+    return traits.permutation(5.2 - np.log(1 + np.arange(width)))

@@ -290,10 +290,24 @@ class History:
         return self._listed[1]
 
     def before(self, day: date) -> History:
-        """A history physically without anything known on or after the day: the other half of the audit."""
+        """A history physically without anything known on or after the day."""
         cut = pd.Timestamp(day)
         tables = {name: frame[frame["known_on"] < cut] for name, frame in self._tables.items()}
         return History(tables, self.universe_index, self._earlier)
+
+    def excerpt(self, day: date, reads: Mapping[str, Window], later: int) -> History:
+        """What a decision on the day may see, and what became known in the `later` days from it on; no more."""
+        end, tables, earlier = np.datetime64(day + timedelta(later), "us"), {}, dict(self._earlier)
+        for name in dict.fromkeys([*reads, "corporate_actions"]):
+            if name not in self._tables:
+                continue
+            known = self._tables[name]["known_on"].to_numpy()
+            first = reads[name].first_day(day) if name in reads else calendar.FIRST
+            low, high = np.searchsorted(known, [np.datetime64(first, "us"), end]).tolist()
+            if low:
+                earlier[name] = known[low - 1].astype("datetime64[D]").astype(object)
+            tables[name] = self._tables[name].iloc[low:high]
+        return History(tables, self.universe_index, earlier)
 
     def as_of(self, decision: date, reads: Mapping[str, Window]) -> AsOf:
         return AsOf(self, decision, reads)
@@ -437,4 +451,6 @@ class AsOf:
 
     def _label(self, lineage: str) -> str:
         symbol, _, since = lineage.partition("#")
+        if since and np.datetime64(since) >= np.datetime64(self.decision):
+            return lineage  # who takes over a symbol later has no name yet
         return current_name(symbol, np.datetime64(since or "0000-01-01"), self._moves)
