@@ -131,9 +131,14 @@ class Market:
 
     def _politicians(self) -> pd.DataFrame:
         rows, rng = self._events("politicians", 0.02), self._rng("amounts")
-        members = np.array(["Nancy Pelosi", "Daniel Meuser", "Shelley Moore Capito", "Ann Other"], dtype=object)
+        followed = ["Nancy Pelosi", "Daniel Meuser", "Shelley Moore Capito"]
+        members = np.array([*followed, *(f"Member No{n}" for n in range(97))], dtype=object)
         amount = rng.choice([8_000.5, 32_500.5, 75_000.5], len(rows))
-        told = {"filing_id": self._ids(rows), "line": 1, "politician": members[rng.integers(0, 4, len(rows))]}
+        told = {
+            "filing_id": self._ids(rows),
+            "line": 1,
+            "politician": members[rng.integers(0, len(members), len(rows))],
+        }
         told |= {"chamber": "house", "asset_type": "stock", "amount_low": 1_001.0, "amount_mid": amount}
         told |= {"direction": np.where(rng.random(len(rows)) < 0.6, "buy", "sell")}
         return rows.assign(**told, event_date=rows["known_on"] - pd.Timedelta(days=30))

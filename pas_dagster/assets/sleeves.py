@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from pas_dagster import calendar
@@ -46,26 +45,49 @@ class Terms:
         return cls(chosen.cost_bp / 1e4, chosen.capital, chosen.impact, chosen.cash_interest)
 
 
-def simulate_sleeves(lake: Lake, weights: pd.DataFrame, last: date, terms: Terms) -> Sleeves:
-    """What every sleeve did from its first decision through `last`.
+@dataclass(frozen=True)
+class Market:
+    """What sleeves trade in.
+
+    Attributes:
+        returns: total returns, sessions x lineages, from `WINDOW` sessions before the first fill on.
+        volumes: dollar volumes, the same.
+        delisted: lineage -> session of its last bar, whose return is the delisting return.
+        changes: symbol changes.
+    """
+
+    returns: pd.DataFrame
+    volumes: pd.DataFrame
+    delisted: dict[str, pd.Timestamp]
+    changes: pd.DataFrame
+
+
+def whole_market(lake: Lake, first: date, last: date) -> Market:
+    """Everything with a price, for fills from `first` to `last`."""
+    return _market(lake, first, last, None)
+
+
+def simulate_sleeves(
+    lake: Lake, weights: pd.DataFrame, last: date, terms: Terms, market: Market | None = None
+) -> Sleeves:
+    """What every sleeve did from its first decision through `last`, in a market that is loaded if none is given.
 
     Always from the beginning, so that a day comes out the same whatever range it is computed in. A sleeve begins with
     its first decision; weights that are only held trade nothing, those that decay are sold bit by bit. A decision's
     weights are traded at the close of its session (the next one when it falls on a holiday).
     """
     weights = weights[weights["status"].isin(TRADED)]
-    actions = lake.read(TABLES["corporate_actions"], last=last)
-    changes = actions[actions["kind"] == "symbol_change"]
     session = {day: calendar.roll_forward(day.date()) for day in weights["decision"].unique()}
     rows = weights.assign(session=pd.to_datetime(weights["decision"].map(session)).astype("datetime64[us]"))
     rows = rows[rows["session"] <= pd.Timestamp(last)]
     if rows.empty:
         return Sleeves(RETURNS.empty(), TRADES.empty())
-    rows = rows.assign(symbol=lineages(rows["symbol"], rows["decision"].to_numpy().astype("datetime64[D]"), changes))
-    returns, volumes = _panels(lake, rows, last, changes)
+    market = market or _market(lake, rows["session"].min().date(), last, rows)
+    days = rows["decision"].to_numpy().astype("datetime64[D]")
+    rows = rows.assign(symbol=lineages(rows["symbol"], days, market.changes))
+    returns, volumes = _of_held(market, sorted(set(rows["symbol"]) - {CASH}))
     impact = impact_tables(volumes, returns, rows["session"].unique(), capital=terms.capital, coefficient=terms.impact)
     cash = cash_returns(lake.read(RATES, last=last), pd.DatetimeIndex(returns.index)) if terms.interest else None
-    delisted = _delistings(actions, changes)
     books: dict[str, Book] = {}
     for name, own in rows.groupby("strategy", sort=True):
         book = own[own["symbol"] != CASH]
@@ -74,7 +96,7 @@ def simulate_sleeves(lake: Lake, weights: pd.DataFrame, last: date, terms: Terms
             book[["session", "symbol", "weight"]],
             held,
             terms.cost,
-            delisted,
+            market.delisted,
             fills=own["session"].unique(),
             cash=None if cash is None else cash.loc[held.index],
             impact=impact,
@@ -84,25 +106,29 @@ def simulate_sleeves(lake: Lake, weights: pd.DataFrame, last: date, terms: Terms
     return Sleeves(pd.concat(daily, ignore_index=True), pd.concat(trades, ignore_index=True))
 
 
-def _panels(lake: Lake, rows: pd.DataFrame, last: date, changes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Total returns and dollar volumes of everything ever held: sessions x lineages, from before the first fill."""
-    held = set(rows["symbol"]) - {CASH}
-    symbols = sorted(held | set(changes["symbol"]) | set(changes["new_symbol"]))
-    before = calendar.session_array(calendar.FIRST, rows["session"].min().date() - timedelta(1))
-    first = before[-WINDOW].astype(object)
-    where = "list_contains(?::varchar[], symbol)"
-    prices = lake.read(TABLES["prices"], first=first, last=last, columns=PRICE_COLUMNS, where=where, values=[symbols])
+def _market(lake: Lake, first_fill: date, last: date, held: pd.DataFrame | None) -> Market:
+    """The market of everything, or of what some weights name."""
+    actions = lake.read(TABLES["corporate_actions"], last=last)
+    changes = actions[actions["kind"] == "symbol_change"]
+    first = calendar.session_array(calendar.FIRST, first_fill - timedelta(1))[-WINDOW].astype(object)
+    where, values = "true", []
+    if held is not None:
+        symbols = (set(held["symbol"]) - {CASH}) | set(changes["symbol"]) | set(changes["new_symbol"])
+        where, values = "list_contains(?::varchar[], symbol)", [sorted(symbols)]
+    prices = lake.read(TABLES["prices"], first=first, last=last, columns=PRICE_COLUMNS, where=where, values=values)
     panel = Panel.from_rows(prices, changes)
+    index = panel.sessions.astype("datetime64[us]")
     sessions = calendar.session_array(first, last).astype("datetime64[us]")
-    at, index = np.flatnonzero(np.isin(panel.lineages, list(held))), panel.sessions.astype("datetime64[us]")
-    missing = sorted(held - set(panel.lineages))
+    returns, volumes = (
+        pd.DataFrame(panel.fields[name], index=index, columns=panel.lineages, copy=False).reindex(sessions)
+        for name in ("total_return", "dollar_volume")
+    )
+    return Market(returns, volumes, _delistings(actions, changes), changes)
 
-    def table(field: str) -> pd.DataFrame:
-        values = panel.fields[field][:, at] if len(at) else np.empty((len(index), 0))
-        made = pd.DataFrame(values, index=index, columns=panel.lineages[at])
-        return made.reindex(index=sessions, columns=[*made.columns, *missing])
 
-    return table("total_return"), table("dollar_volume")
+def _of_held(market: Market, held: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Returns and volumes of what is held; without any bar all are unknown."""
+    return market.returns.reindex(columns=held), market.volumes.reindex(columns=held)
 
 
 def _delistings(actions: pd.DataFrame, changes: pd.DataFrame) -> dict[str, pd.Timestamp]:

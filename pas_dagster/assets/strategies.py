@@ -13,7 +13,7 @@ from pas_dagster import settings
 from pas_dagster.assets import wiring
 from pas_dagster.assets.history import load_history
 from pas_dagster.assets.resources import Workshop
-from pas_dagster.assets.sleeves import RETURNS, TRADES, Terms, simulate_sleeves
+from pas_dagster.assets.sleeves import RETURNS, TRADES, Sleeves, Terms, simulate_sleeves
 from pas_dagster.errors import PasError
 from pas_dagster.lake import Lake
 from pas_dagster.partitions import BY_CADENCE, LAST_PERIOD, LATEST, SESSIONS
@@ -230,7 +230,11 @@ def sleeves_of(names: Sequence[str], days: Sequence[date], workshop: Workshop) -
     """The body of that asset: rows of `strategy_returns` and of `sleeve_trades` for the days."""
     weights = workshop.lake.read(WEIGHTS, last=days[-1], columns=WEIGHTS_READ)
     weights = weights[weights["strategy"].isin(names)]
-    sleeves = simulate_sleeves(workshop.lake, weights, days[-1], Terms.of(workshop.settings))
+    return sleeve_rows(simulate_sleeves(workshop.lake, weights, days[-1], Terms.of(workshop.settings)), days)
+
+
+def sleeve_rows(sleeves: Sleeves, days: Sequence[date]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the sleeves did on the days, as the tables have it."""
     wanted = pd.DatetimeIndex(days)
     returns, trades = (rows[rows["known_on"].isin(wanted)] for rows in sleeves)
     return RETURNS.conform(returns), TRADES.conform(trades)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 
 import pandas as pd
 
@@ -28,6 +29,7 @@ from pas_dagster.assets import strategies as assets
 from pas_dagster.assets import wiring
 from pas_dagster.assets.history import load_history
 from pas_dagster.assets.resources import Workshop
+from pas_dagster.assets.sleeves import Market, simulate_sleeves, whole_market
 from pas_dagster.errors import PasError
 from pas_dagster.lake import Lake
 from pas_dagster.schemas import TABLES
@@ -37,7 +39,7 @@ from pas_dagster.strategies.contract import Strategy
 from pas_dagster.strategies.lookahead import examine
 
 BACKTESTS = TABLES["backtests"]
-SLEEVES, AUDIT = "sleeves", "look-ahead audit"  # steps besides the strategies
+SLEEVES, AUDIT = "sleeves", "look-ahead audit"  # of all strategies together
 SEED = 1  # of the audited days and their other future: the same backtest finds the same
 
 
@@ -51,7 +53,10 @@ class Range:
     last: date
 
     def decisions(self, name: str) -> list[date]:
-        return self.strategies[name].cadence.nominal_days(self.first, self.last)
+        return self.days(self.strategies[name])
+
+    def days(self, strategy: Strategy) -> list[date]:
+        return strategy.cadence.nominal_days(self.first, self.last)
 
 
 def new_range(strategies: Mapping[str, Strategy], first: date, last: date) -> Range:
@@ -79,43 +84,48 @@ def run(asked: Range, audits: int, on_step: Callable[[str], None]) -> Done:
         raise PasError(f"There is no session from {asked.first} to {asked.last}.")
     seconds: dict[str, float] = {}
     reports: dict[str, Report] = {}
-    for one in _decided(asked, audits):
-        workshop.lake.replace(assets.WEIGHTS, asked.decisions(one.name), one.rows, scope=("strategy", one.name))
-        seconds |= {one.name: one.deciding, AUDIT: seconds.get(AUDIT, 0.0) + one.auditing}
+    returns, trades = [assets.RETURNS.empty()], [assets.TRADES.empty()]
+    for one in _rehearsed(asked, audits):
+        workshop.lake.replace(assets.WEIGHTS, asked.decisions(one.name), one.weights, scope=("strategy", one.name))
+        returns.append(one.returns)
+        trades.append(one.trades)
+        seconds[one.name] = one.deciding
+        for step, spent in ((SLEEVES, one.simulating), (AUDIT, one.auditing)):
+            seconds[step] = seconds.get(step, 0.0) + spent
         reports |= {one.name: one.report} if one.report else {}
         on_step(one.name)
-    began = time.monotonic()
-    frames = assets.sleeves_of(list(asked.strategies), sessions, workshop)
-    for product, rows in zip((assets.RETURNS_PRODUCT, assets.TRADES_PRODUCT), frames, strict=True):
-        wiring.enforce(product, rows, sessions)
-        workshop.lake.replace(product.table, sessions, rows)
-    seconds[SLEEVES] = time.monotonic() - began
-    on_step(SLEEVES)
+    for product, frames in ((assets.RETURNS_PRODUCT, returns), (assets.TRADES_PRODUCT, trades)):
+        workshop.lake.replace(product.table, sessions, pd.concat(frames, ignore_index=True))
     return Done(seconds, reports)
 
 
 @dataclass(frozen=True)
-class _Decided:
-    """One strategy's weight rows, and how long deciding and auditing took."""
+class _Rehearsed:
+    """One strategy's weights, the returns and trades of its sleeve, and how long each took."""
 
     name: str
-    rows: pd.DataFrame
-    deciding: float
-    auditing: float
+    weights: pd.DataFrame
+    returns: pd.DataFrame
+    trades: pd.DataFrame
     report: Report | None
+    deciding: float
+    simulating: float
+    auditing: float
 
 
-def _decided(asked: Range, audits: int) -> Iterator[_Decided]:
+def _rehearsed(asked: Range, audits: int) -> Iterator[_Rehearsed]:
     """Each strategy that decides in the range, as they are ready."""
-    work = {name: days for name in asked.strategies if (days := asked.decisions(name))}
+    work = [name for name in asked.strategies if asked.decisions(name)]
     workers = min(os.cpu_count() or 1, len(work))
     if workers < 2:
-        yield from (_decide(name, days, audits) for name, days in work.items())
+        yield from (_rehearse(asked, name, audits) for name in work)
         return
-    # Not forked: the connections of this process would be the children's too.
+    # Not forked: the connections of this process would be the children's too. Strategies are found by their names
+    # there, for those of the user's own cannot be sent.
+    bare = Range(asked.namespace, {}, asked.first, asked.last)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _begin, (settings.current(),)) as pool:
-        pending = [pool.submit(_decide, name, work[name], audits) for name in sorted(work, key=_heaviest(asked))]
+        pending = [pool.submit(_rehearse, bare, name, audits) for name in sorted(work, key=_heaviest(asked))]
         try:
             yield from (future.result() for future in as_completed(pending))
         finally:
@@ -134,17 +144,37 @@ def _begin(chosen: Settings) -> None:
     settings.choose(chosen)
 
 
-def _decide(name: str, days: list[date], audits: int) -> _Decided:
-    """One strategy from nothing, audited at some of the days."""
+def _rehearse(asked: Range, name: str, audits: int) -> _Rehearsed:
+    """One strategy from nothing: its decisions, its sleeve, and an audit of some of the decisions."""
     began = time.monotonic()
-    strategy, workshop = assets.strategies()[name], Workshop()
+    strategy, workshop = _strategies()[name], Workshop()
+    days, sessions = asked.days(strategy), calendar.sessions(asked.first, asked.last)
     history = load_history(workshop.lake, strategy.reads, days, workshop.settings.universe_index)
-    rows, _ = assets.weights_of(strategy, days, workshop, history)
-    wiring.enforce(assets.strategy_product(strategy), rows, days)
+    weights, _ = assets.weights_of(strategy, days, workshop, history)
+    wiring.enforce(assets.strategy_product(strategy), weights, days)
     decided = time.monotonic()
+    terms = assets.Terms.of(workshop.settings)
+    sleeves = simulate_sleeves(workshop.lake, weights, asked.last, terms, _market(asked.first, asked.last))
+    returns, trades = assets.sleeve_rows(sleeves, sessions)
+    if len(returns):
+        wiring.enforce(assets.RETURNS_PRODUCT, returns, sessions)
+        wiring.enforce(assets.TRADES_PRODUCT, trades, sessions)
+    simulated = time.monotonic()
     drawn = random_decisions(strategy.cadence, days[0], days[-1], audits, SEED)
     report = examine(strategy, history, drawn, SEED) if audits else None
-    return _Decided(name, rows, decided - began, time.monotonic() - decided, report)
+    times = decided - began, simulated - decided, time.monotonic() - simulated
+    return _Rehearsed(name, weights, returns, trades, report, *times)
+
+
+@lru_cache(maxsize=1)
+def _strategies() -> dict[str, Strategy]:
+    return assets.strategies()
+
+
+@lru_cache(maxsize=1)
+def _market(first: date, last: date) -> Market:
+    """One market for all sleeves of a process."""
+    return whole_market(Workshop().lake, first, last)
 
 
 def rows_of(asked: Range, reports: Mapping[str, Report], ran_on: date) -> pd.DataFrame:

@@ -70,7 +70,7 @@ def run(
         from pas_dagster.automation import backtest
 
         asked = _range(Workshop(), names, first, last)
-        with _progress(len(asked.strategies) + 1, quiet=as_json) as on_step:
+        with _progress(len(asked.strategies), quiet=as_json) as on_step:
             done = backtest.run(asked, audits, on_step)
         rows = backtest.rows_of(asked, done.reports, Workshop().today)
         path = _save(chosen, asked, rows)

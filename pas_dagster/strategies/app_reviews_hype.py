@@ -7,8 +7,8 @@ import pandas as pd
 
 from pas_dagster.calendar import Cadence
 from pas_dagster.strategies.contract import Count, NotEnoughData, Weights, strategy
-from pas_dagster.strategies.dc_insider_tilt import largest
 from pas_dagster.strategies.history import AsOf, Window
+from pas_dagster.strategies.ranking import largest
 
 DAYS = 10  # as long as the dataset may be old: stores are looked at once a week
 DECIMALS = 12  # of a company's hype: what two equal ones differ by is rounding

@@ -447,18 +447,22 @@ def _connection(at: int) -> Callable[[tuple[Any, ...]], str]:
     def tell(args: tuple[Any, ...]) -> str:
         where = args[at]
         parts = where[:2] if isinstance(where, tuple) else (where,)
-        return f"it opens a connection: {':'.join(os.fsdecode(p) if isinstance(p, bytes) else str(p) for p in parts)}"
+        return f"it opens a connection: {':'.join(map(_text, parts))}"
 
     return tell
 
 
 def _program(args: tuple[Any, ...]) -> str:
-    return f"it starts a program: {args[0] if args else 'itself'!s}"
+    return f"it starts a program: {_text(args[0]) if args else 'itself'}"
+
+
+def _text(value: Any) -> str:
+    return os.fsdecode(value) if isinstance(value, bytes) else str(value)
 
 
 _TOLD: Mapping[str, Callable[[tuple[Any, ...]], str]] = {
     "open": _file,
-    "sqlite3.connect": lambda args: f"it opens a database: {args[0]!s}",
+    "sqlite3.connect": lambda args: f"it opens a database: {_text(args[0])}",
     "socket.connect": _connection(1),
     "socket.sendto": _connection(1),
     "socket.getaddrinfo": _connection(0),
@@ -554,7 +558,7 @@ def _is_clock(owner: Any, name: str, value: Any) -> bool:
 def _unseen(value: Any) -> str | None:
     """The module of `UNSEEN` that a value comes from."""
     module = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-    return module if isinstance(module, str) and _is_unseen(module) else None
+    return module.lstrip("_") if isinstance(module, str) and _is_unseen(module) else None
 
 
 def _is_unseen(module: str) -> bool:

@@ -1,15 +1,14 @@
-"""DC-insider tilt, and which of some valued symbols are held."""
+"""DC-insider tilt."""
 
 from __future__ import annotations
-
-from itertools import islice
 
 import numpy as np
 import pandas as pd
 
 from pas_dagster.calendar import Cadence
-from pas_dagster.strategies.contract import SYMBOL, Count, NotEnoughData, Weights, strategy
+from pas_dagster.strategies.contract import Count, NotEnoughData, Weights, strategy
 from pas_dagster.strategies.history import AsOf, Window
+from pas_dagster.strategies.ranking import largest
 
 DAYS = 10  # as long as the dataset may be old
 
@@ -36,26 +35,17 @@ def dc_insider_tilt(data: AsOf, *, top_n: Count = 30) -> Weights:
 
     Parameters: top_n, the most names held.
     """
-    scores = newest_scores(data.table("dc_insider_scores"))
+    scores = newest_scores(data.table("dc_insider_scores"), *data.codes("dc_insider_scores"))
     if scores.empty:
         raise NotEnoughData(f"no DC insider score was published in the last {DAYS} days")
     return Weights.equal(largest(scores, data.universe.index, top_n))
 
 
-def newest_scores(published: pd.DataFrame) -> pd.Series:
+def newest_scores(published: pd.DataFrame, codes: np.ndarray, symbols: np.ndarray) -> pd.Series:
     """The newest score of each symbol, sorted by symbol; equally new ones of one symbol: the highest."""
-    codes, symbols = pd.factorize(published["symbol"], sort=True)
     score = published["score"].to_numpy(float)
     order = np.lexsort((score, published["known_on"].to_numpy(), published["event_date"].to_numpy()))
     order = order[(codes[order] >= 0) & ~np.isnan(score[order])]
     newest = np.full(len(symbols), np.nan)
     newest[codes[order]] = score[order]  # the last of each symbol stays
-    return pd.Series(newest, index=symbols.astype(object)).dropna()
-
-
-def largest(values: pd.Series, listed: pd.Index, most: int) -> list[str]:
-    """Of values by symbol (sorted by symbol), the `most` largest whose symbol is listed and well-formed."""
-    held = values[values.index.isin(listed)]
-    order = np.argsort(-held.to_numpy(), kind="stable")
-    ranked = (symbol for symbol in held.index[order] if SYMBOL.fullmatch(symbol))
-    return list(islice(ranked, most))
+    return pd.Series(newest, index=symbols).dropna()

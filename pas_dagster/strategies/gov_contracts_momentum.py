@@ -9,8 +9,8 @@ import pandas as pd
 
 from pas_dagster.calendar import Cadence
 from pas_dagster.strategies.contract import Count, Dollars, NotEnoughData, Weights, strategy
-from pas_dagster.strategies.dc_insider_tilt import largest
 from pas_dagster.strategies.history import AsOf, Window
+from pas_dagster.strategies.ranking import largest
 
 REACH = 92  # days; from any day back to the first of the month before takes at most 61
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from pas_dagster.calendar import Cadence
 from pas_dagster.strategies.contract import Count, NotEnoughData, Weights, strategy
-from pas_dagster.strategies.dc_insider_tilt import largest
 from pas_dagster.strategies.history import AsOf, Window
+from pas_dagster.strategies.ranking import largest
 
 DAYS = 30
 REACH = 60  # days back to the originals of amendments

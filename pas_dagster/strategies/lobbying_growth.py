@@ -10,8 +10,8 @@ import pandas as pd
 from pas_dagster import calendar
 from pas_dagster.calendar import Cadence
 from pas_dagster.strategies.contract import Count, NotEnoughData, Weights, strategy
-from pas_dagster.strategies.dc_insider_tilt import largest
 from pas_dagster.strategies.history import AsOf, Window
+from pas_dagster.strategies.ranking import largest
 
 DUE = 20  # day of the next quarter
 REACH = 310  # days; a report of the quarter before may be posted while that quarter still runs

@@ -9,8 +9,8 @@ import pandas as pd
 
 from pas_dagster.calendar import Cadence
 from pas_dagster.strategies.contract import Count, NotEnoughData, Weights, strategy
-from pas_dagster.strategies.dc_insider_tilt import largest
 from pas_dagster.strategies.history import AsOf, Window
+from pas_dagster.strategies.ranking import largest
 from pas_dagster.strategies.wiki_attention_surge import last_told
 
 MONTH_REACH, TWO_MONTHS_REACH = 61, 91  # days; at most so far back the month before began, and the one before that

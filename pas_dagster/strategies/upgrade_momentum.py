@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 
 from pas_dagster.calendar import Cadence
 from pas_dagster.strategies.contract import SYMBOL, Fraction, NotEnoughData, Weights, strategy
@@ -45,7 +44,7 @@ def upgrade_momentum(data: AsOf, *, top_share: Fraction = 0.1) -> Weights:
     """
     rows = data.table("analyst_ratings")
     repeated = rows.duplicated(KEY).to_numpy()  # the oldest comes first
-    codes, symbols = pd.factorize(rows["symbol"], sort=True)
+    codes, symbols = data.codes("analyst_ratings")
     known = rows["known_on"].to_numpy().astype("datetime64[D]")
     week = ((np.datetime64(data.decision) - known).astype(int) - 1) // WEEK
     signs = (rows["action"] == "upgrade").to_numpy(int) - (rows["action"] == "downgrade").to_numpy(int)

@@ -7,8 +7,8 @@ import pandas as pd
 
 from pas_dagster.calendar import Cadence
 from pas_dagster.strategies.contract import Count, NotEnoughData, Weights, strategy
-from pas_dagster.strategies.dc_insider_tilt import largest
 from pas_dagster.strategies.history import AsOf, Window
+from pas_dagster.strategies.ranking import largest
 
 SP1500 = frozenset({"S&P 500", "S&P 400", "S&P 600"})
 NEWEST = 2  # days before the decision: the views of a day become known on the next day
@@ -65,7 +65,7 @@ def views_by_day(data: AsOf, names: pd.Index) -> np.ndarray:
     rows = data.table("wiki_views")
     last = np.datetime64(data.decision) - NEWEST
     day = MONTH - 1 - (last - rows["event_date"].to_numpy().astype("datetime64[D]")).astype(int)
-    codes, symbols = pd.factorize(rows["symbol"])
+    codes, symbols = data.codes("wiki_views")
     name = np.append(names.get_indexer(symbols), -1)[codes]  # a row about no symbol has the code -1
     inside = (day >= 0) & (day < MONTH) & (name >= 0)
     cells = day[inside] * len(names) + name[inside]

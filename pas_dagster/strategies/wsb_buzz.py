@@ -10,8 +10,8 @@ from pydantic import Field
 
 from pas_dagster.calendar import Cadence
 from pas_dagster.strategies.contract import Count, NotEnoughData, Weights, strategy
-from pas_dagster.strategies.dc_insider_tilt import largest
 from pas_dagster.strategies.history import AsOf, Window
+from pas_dagster.strategies.ranking import largest
 from pas_dagster.strategies.wiki_attention_surge import last_told
 
 WEEK = 7  # days
