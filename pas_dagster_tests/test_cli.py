@@ -34,7 +34,8 @@ def test_help_imports_neither_dagster_nor_pandas() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert "Portfolio Allocation System" in done.stdout
-    for command in ("demo", "up", "import", "fetch", "record", "sources", "sandbox", "backfill", "status", "sql", "db"):
+    commands = ("demo", "up", "import", "fetch", "record", "sources", "sandbox", "backfill", "status", "sql", "db")
+    for command in (*commands, "backtest", "strategy", "audit"):
         assert f"\n  {command} " in done.stdout
     heavy = {"dagster", "pandas", "numpy", "duckdb", "pydantic", "psycopg2", "sqlalchemy", "pandera", "pyarrow"}
     assert heavy & set(done.stderr.split()) == set()

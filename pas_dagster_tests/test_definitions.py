@@ -18,11 +18,30 @@ from pas_dagster.schemas import TABLES
 from pas_dagster.settings import PROJECT
 from pas_dagster_tests.automation.project import clean_environment
 
-CONGRESS = ["corporate_actions", "politician_trades", "universe"]
-STRATEGIES = [
-    *("congress_aggregate", "follow_capito", "follow_meuser", "follow_pelosi"),
-    *("leveraged_sector_momentum", "sector_risk_parity", "volatility_scaled_momentum"),
-]
+# strategy -> (partition set, what it reads besides symbol changes)
+DECIDE = {
+    "app_reviews_hype": ("WEEKLY_MON", ["app_reviews", "universe"]),
+    "congress_aggregate": ("WEEKLY_MON", ["politician_trades", "universe"]),
+    "dc_insider_tilt": ("WEEKLY_MON", ["dc_insider_scores", "universe"]),
+    "follow_capito": ("MONTHLY_FIRST_MON", ["politician_trades", "universe"]),
+    "follow_meuser": ("MONTHLY_FIRST_MON", ["politician_trades", "universe"]),
+    "follow_pelosi": ("MONTHLY_FIRST_MON", ["politician_trades", "universe"]),
+    "glide_path": ("WEEKLY_MON", ["prices", "treasury_rates", "universe"]),
+    "gov_contracts_momentum": ("MONTHLY", ["gov_contracts", "universe"]),
+    "insider_buying_pulse": ("WEEKLY_MON", ["insider_buying", "universe"]),
+    "leveraged_sector_momentum": ("WEEKLY_FRI", ["prices"]),
+    "lobbying_growth": ("MONTHLY", ["lobbying", "universe"]),
+    "policy_50_25_25": ("WEEKLY_MON", ["prices", "universe"]),
+    "sector_risk_parity": ("WEEKLY_FRI", ["prices"]),
+    "small_cap_momentum": ("MONTHLY", ["catalyst_events", "prices", "universe"]),
+    "trends_news_sentiment": ("MONTHLY", ["google_trends", "news_headlines", "universe"]),
+    "upgrade_momentum": ("WEEKLY_MON", ["analyst_ratings", "universe"]),
+    "volatility_scaled_momentum": ("WEEKLY_FRI", ["prices", "universe"]),
+    "wiki_attention_surge": ("WEEKLY_MON", ["universe", "wiki_views"]),
+    "wsb_buzz": ("WEEKLY_MON", ["reddit_mentions", "universe"]),
+}
+STRATEGIES = list(DECIDE)
+SLEEVES = ["corporate_actions", "prices", "treasury_rates", *STRATEGIES]
 # asset -> (group, partition set, what it depends on)
 GRAPH = {
     "analyst_ratings": ("datasets", "DAYS", ["universe"]),
@@ -43,14 +62,9 @@ GRAPH = {
     "prices": ("datasets", "SESSIONS", ["universe"]),
     "sp500_index": ("datasets", "SESSIONS", []),
     "treasury_rates": ("datasets", "SESSIONS", []),
-    "congress_aggregate": ("strategies", "WEEKLY_MON", CONGRESS),
-    "follow_capito": ("strategies", "MONTHLY_FIRST_MON", CONGRESS),
-    "follow_meuser": ("strategies", "MONTHLY_FIRST_MON", CONGRESS),
-    "follow_pelosi": ("strategies", "MONTHLY_FIRST_MON", CONGRESS),
-    "leveraged_sector_momentum": ("strategies", "WEEKLY_FRI", ["corporate_actions", "prices"]),
-    "sector_risk_parity": ("strategies", "WEEKLY_FRI", ["corporate_actions", "prices"]),
-    "volatility_scaled_momentum": ("strategies", "WEEKLY_FRI", ["corporate_actions", "prices", "universe"]),
-    "strategy_returns": ("strategies", "SESSIONS", ["corporate_actions", "prices", *STRATEGIES]),
+    **{name: ("strategies", sets, sorted(["corporate_actions", *reads])) for name, (sets, reads) in DECIDE.items()},
+    "strategy_returns": ("strategies", "SESSIONS", SLEEVES),
+    "sleeve_trades": ("strategies", "SESSIONS", SLEEVES),
     "allocation": ("allocation", "WEEKLY_DECISION", ["strategy_returns"]),
     "alloc_log": ("allocation", "WEEKLY_DECISION", ["strategy_returns"]),
     "target_portfolio": ("allocation", "SESSION_DECISION", ["allocation", *STRATEGIES]),

@@ -30,7 +30,9 @@ STRATEGY_JOBS = {
     if (chosen := _strategies(cadence)) is not None
 }
 SLEEVE_RETURNS = define_asset_job(
-    "sleeve_returns", AssetSelection.assets("strategy_returns"), description="Returns of a session"
+    "sleeve_returns",
+    AssetSelection.assets("strategy_returns", "sleeve_trades"),
+    description="Returns and trades of the sleeves in a session",
 )
 ALLOCATE = define_asset_job(
     "allocate", AssetSelection.assets("allocation", "alloc_log"), description="Shares of the sleeves"

@@ -195,20 +195,31 @@ class _Trial:
 
         A strategy of which one finding has stood is not asked again (`settled`): whole histories take time.
         """
-        doubtful = {suspect.name for suspect, one in moved if one.kind != "repetition" and suspect.name not in settled}
-        if not doubtful:
-            return [finding for _, finding in moved]
-        whole = (_cut(self.history, day, {}), _changed(self.history, day, {}, self.seed))
+        doubtful = [suspect for suspect, one in moved if one.kind != "repetition" and suspect.name not in settled]
+        past = self._hang_on_the_past(doubtful, day) if doubtful else set()
+        settled |= {suspect.name for suspect in doubtful} - past
         result = []
-        for suspect, finding in moved:
-            seeing = self.outcomes["seeing", suspect.name, day]
-            if suspect.name in doubtful and all(_outcome(suspect, other, day) == seeing for other in whole):
-                words = f"it depends on what lies before the windows it declared: {finding.difference}"
-                finding = Finding(suspect.name, day, words, "lookback")
-            elif suspect.name in doubtful:
-                settled.add(suspect.name)
-            result.append(finding)
+        for suspect, one in moved:
+            words = f"it depends on what lies before the windows it declared: {one.difference}"
+            result.append(Finding(suspect.name, day, words, "lookback") if suspect.name in past else one)
         return result
+
+    def _hang_on_the_past(self, suspects: Sequence[Strategy], day: date) -> set[str]:
+        """Those whose weights move when the older rows are left out, but not when only the future is."""
+        names = {suspect.name for suspect in suspects}
+        short = _cut(self.history, day, _firsts(self.suspects, day))
+        for known, same in (
+            (short, False),
+            (_cut(self.history, day, {}), True),
+            (_changed(self.history, day, {}, self.seed), True),
+        ):
+            _forget(suspects)
+            names -= {
+                suspect.name
+                for suspect in suspects
+                if (_outcome(suspect, known, day) == self.outcomes["seeing", suspect.name, day]) != same
+            }
+        return names
 
 
 def _tried(suspects: Sequence[Strategy], history: History, decisions: Sequence[date], seed: int) -> _Trial:
@@ -346,12 +357,13 @@ def perturbed(future: pd.DataFrame, day: date, rng: np.random.Generator) -> pd.D
     times = np.where(drawn < np.where(far, DROPPED_LATER, DROPPED), 0, np.where(drawn > 1 - DOUBLED, 2, 1))
     rows = np.repeat(np.arange(len(future)), times)
     columns = {
-        name: future[name].array.take(rows)
-        if name == "known_on"
-        else _altered(name, future[name].array.take(rng.permutation(rows)), rng)
+        name: _altered(name, future[name].array.take(rng.permutation(rows)), rng)
         for name in future.columns
+        if name != "known_on"
     }
-    return pd.DataFrame(columns, columns=future.columns)
+    columns["known_on"] = future["known_on"].array.take(rows)
+    typed = {name: pd.Series(columns[name], dtype=future[name].dtype, copy=False) for name in future.columns}
+    return pd.DataFrame(typed, columns=future.columns, copy=False)
 
 
 def _altered(name: str, values: Any, rng: np.random.Generator) -> Any:
@@ -406,6 +418,7 @@ def _folders(*paths: str) -> tuple[str, ...]:
 
 PACKAGES = _folders(*(sysconfig.get_path(name) for name in ("purelib", "platlib")), *site.getsitepackages())
 STANDARD = _folders(*(sysconfig.get_path(name) for name in ("stdlib", "platstdlib")))
+METADATA = (f".egg-info{os.sep}", f".dist-info{os.sep}")  # of an installed package, wherever it lies
 CODE = (".py", ".pyc", ".so", ".pyd", ".pth")
 NO_DATA = (*PACKAGES, *STANDARD, *_folders(*TZPATH), "/etc/localtime", "/etc/timezone", "/dev/null", "/proc/", "/sys/")
 
@@ -423,7 +436,7 @@ def _file(args: tuple[Any, ...]) -> str:
     if (
         path in sys.path
         or f"{os.sep}__pycache__{os.sep}" in path
-        or (not writes and (path.endswith(CODE) or path.startswith(NO_DATA)))
+        or (not writes and (path.endswith(CODE) or path.startswith(NO_DATA) or any(part in path for part in METADATA)))
     ):
         return ""
     return f"it {'writes' if writes else 'reads'} a file: {path}"
@@ -470,7 +483,6 @@ _TOLD: Mapping[str, Callable[[tuple[Any, ...]], str]] = {
     "urllib.Request": _connection(0),
     **dict.fromkeys(("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "pty.spawn"), _program),
     **dict.fromkeys(("ctypes.dlopen", "ctypes.dlsym"), _own_only("it calls a library through ctypes")),
-    "_thread.start_new_thread": _own_only("it starts a thread, which cannot be watched"),
 }
 
 
@@ -482,6 +494,14 @@ UNSEEN = (
     *(f"pas_dagster.{part}" for part in ("lake", "postgres", "ledger", "sources", "assets", "sandbox")),
 )
 """Modules that open files and connections without Python's knowledge, and those of this package that hold data."""
+
+STARTERS = {
+    "threading": {"Thread", "Timer"},
+    "_thread": {"start_new_thread"},
+    "concurrent": {"ThreadPoolExecutor", "ProcessPoolExecutor"},
+    "multiprocessing": {"Pool", "Process"},
+}
+"""What begins a thread or a process, where nothing is watched: package -> names."""
 
 CLOCKS = frozenset({"now", "utcnow", "today"})  # of dates and times
 TICKS = frozenset({"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "localtime", "gmtime", "ctime"})
@@ -533,6 +553,10 @@ def _of_one(function: FunctionType) -> Iterator[tuple[Kind, str]]:
         name = path.rpartition(".")[2]
         if _is_clock(owner, name, value):
             yield "clock", f"it reads the clock: {path} in {function.__name__}"
+        if getattr(value, "__name__", None) in STARTERS.get(
+            str(getattr(value, "__module__", "")).partition(".")[0], ()
+        ):
+            yield "access", f"it starts a thread or process, which cannot be watched: {path} in {function.__name__}"
         source = _unseen(value) or (_unseen(owner) if owner is not None else None)
         if source is not None:
             yield "access", f"it uses {source}, which reads data past the view, in {function.__name__}"
@@ -623,12 +647,13 @@ def _members(cls: type) -> Iterator[tuple[str, Any]]:
 
 
 def _of_function(function: FunctionType) -> list[tuple[str, Any]]:
+    named = list(_named(function))
+    outside = {path: item for path, owner, item in named if owner is None and path in function.__globals__}
+    own = {path: item for path, owner, item in named if isinstance(owner, ModuleType) and _is_own(owner)}
     names = {name for code in _codes(function.__code__) for name in code.co_names}
-    outside = {name: function.__globals__[name] for name in names if name in function.__globals__}
     modules = [item for item in outside.values() if isinstance(item, ModuleType)]
     loose = {name: vars(module)[name] for module in modules for name in names if name in vars(module)}
     held = {name: item for name, item in loose.items() if isinstance(item, DATA)}  # library code is not searched
-    own = {path: item for path, owner, item in _named(function) if isinstance(owner, ModuleType) and _is_own(owner)}
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     closed = {name: cell.cell_contents for name, cell in cells if _is_filled(cell)}
     defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]

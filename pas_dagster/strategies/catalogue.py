@@ -26,8 +26,9 @@ def catalogue(
     Raises:
         ValueError: a strategy or parameter is unknown or not of its type, or two built-in ones have one name.
 
-    >>> list(catalogue({"pelosi": "Nancy Pelosi"}, {"congress_aggregate": {"top_n": 10}}))[1:3]
-    ['congress_aggregate', 'dc_insider_tilt']
+    >>> found = catalogue({"pelosi": "Nancy Pelosi"}, {"congress_aggregate": {"top_n": 10}})
+    >>> found["congress_aggregate"].parameters, "follow_pelosi" in found
+    ({'top_n': 10}, True)
     """
     known: dict[str, Strategy] = {}
     for found in [*_registered(), *(follow_member(key, member) for key, member in members.items())]:

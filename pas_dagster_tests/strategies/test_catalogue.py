@@ -9,12 +9,18 @@ from pas_dagster.strategies.catalogue import catalogue
 
 MEMBERS = {"pelosi": "Nancy Pelosi", "capito": "Shelley Moore Capito"}
 CADENCES = {
-    "congress_aggregate": Cadence.WEEKLY_MON,
-    "follow_capito": Cadence.MONTHLY_FIRST_MON,
-    "follow_pelosi": Cadence.MONTHLY_FIRST_MON,
-    "leveraged_sector_momentum": Cadence.WEEKLY_FRI,
-    "sector_risk_parity": Cadence.WEEKLY_FRI,
-    "volatility_scaled_momentum": Cadence.WEEKLY_FRI,
+    **dict.fromkeys(
+        ["app_reviews_hype", "congress_aggregate", "dc_insider_tilt", "glide_path", "insider_buying_pulse"],
+        Cadence.WEEKLY_MON,
+    ),
+    **dict.fromkeys(["policy_50_25_25", "upgrade_momentum", "wiki_attention_surge", "wsb_buzz"], Cadence.WEEKLY_MON),
+    **dict.fromkeys(
+        ["leveraged_sector_momentum", "sector_risk_parity", "volatility_scaled_momentum"], Cadence.WEEKLY_FRI
+    ),
+    **dict.fromkeys(
+        ["gov_contracts_momentum", "lobbying_growth", "small_cap_momentum", "trends_news_sentiment"], Cadence.MONTHLY
+    ),
+    **dict.fromkeys(["follow_capito", "follow_pelosi"], Cadence.MONTHLY_FIRST_MON),
 }
 
 
@@ -22,7 +28,7 @@ def test_every_strategy_is_there_once_in_alphabetical_order():
     found = catalogue(MEMBERS, {})
     assert list(found) == sorted(found)
     assert all(name == strategy.name for name, strategy in found.items())
-    assert {name: found[name].cadence for name in CADENCES} == CADENCES
+    assert {name: one.cadence for name, one in found.items()} == CADENCES
     assert list(catalogue(dict(reversed(MEMBERS.items())), {})) == list(found)
 
 
@@ -43,7 +49,7 @@ def test_parameters_are_applied_to_their_strategy_alone():
 @pytest.mark.parametrize(
     ("members", "parameters", "message"),
     [
-        ({}, {"congres_aggregate": {}}, "There is no strategy 'congres_aggregate'; there are congress_aggregate,"),
+        ({}, {"congres_aggregate": {}}, "There is no strategy 'congres_aggregate'; there are app_reviews_hype,"),
         ({}, {"follow_pelosi": {}}, "There is no strategy 'follow_pelosi'"),
         ({}, {"congress_aggregate": {"n": 3}}, "congress_aggregate has no parameter 'n'; it has top_n"),
         ({"pelosi": "Pelosi"}, {}, "'Pelosi' is neither a first and last name nor a Bioguide id"),
