@@ -66,14 +66,20 @@ def layers(defs: Definitions, only: Sequence[str] = ()) -> list[Layer]:
 def _next_layer(graph: Any, waiting: set[AssetKey]) -> Layer:
     """The waiting assets of one partition set whose upstreams are done or in the layer.
 
-    A set that can run whole comes before one that would have to run again, then the largest: each layer is a run.
+    Each layer is a run: a set that can run whole comes before one that would have to run again, then the one that most
+    others wait for, then the largest.
     """
     by_set: dict[object, set[AssetKey]] = {}
     for key in waiting:
         by_set.setdefault(graph.get(key).partitions_def, set()).add(key)
     ready = {partitions: _closed(graph, keys, waiting) for partitions, keys in by_set.items()}
     assert any(ready.values()), "the asset graph has a cycle between partition sets"
-    partitions = max(by_set, key=lambda one: (ready[one] == by_set[one], len(ready[one]), str(sorted(ready[one]))))
+
+    def rank(one: object) -> tuple[bool, int, int, str]:
+        waited_for = sum(bool(graph.get(key).parent_keys & ready[one]) for key in waiting - ready[one])
+        return ready[one] == by_set[one], waited_for, len(ready[one]), str(sorted(ready[one]))
+
+    partitions = max(by_set, key=rank)
     assert isinstance(partitions, TimeWindowPartitionsDefinition)
     return Layer(tuple(sorted(ready[partitions])), partitions)
 

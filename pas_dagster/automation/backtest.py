@@ -161,7 +161,7 @@ def _rehearse(asked: Range, name: str, audits: int) -> _Rehearsed:
         wiring.enforce(assets.TRADES_PRODUCT, trades, sessions)
     simulated = time.monotonic()
     drawn = random_decisions(strategy.cadence, days[0], days[-1], audits, SEED)
-    report = examine(strategy, history, drawn, SEED) if audits else None
+    report = examine(strategy, history, drawn, SEED, workshop.settings.strategy_seconds) if audits else None
     times = decided - began, simulated - decided, time.monotonic() - simulated
     return _Rehearsed(name, weights, returns, trades, report, *times)
 

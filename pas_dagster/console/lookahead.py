@@ -37,7 +37,7 @@ def run(chosen: Settings, subject: str | None, count: int, seed: int) -> bool:
             if not days:
                 raise PasError(f"{strategy.name} decides nothing between {chosen.start} and {last}.")
             history = load_history(workshop.lake, strategy.reads, days, chosen.universe_index)
-            report = examine(strategy, history, days, seed)
+            report = examine(strategy, history, days, seed, chosen.strategy_seconds)
             clean &= report.passed
             style = "green" if report.passed and report.held else "yellow" if report.passed else "red"
             console.print(str(report), style=style, highlight=False, soft_wrap=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pas_dagster.sandbox.world import World
 
 FORUM = "wallstreetbets"
-MOST_POSTS = 600
+MOST_POSTS = 1000
 """So many posts a day at most mention a symbol."""
 
 TALKED_OF = ("SPY", "QQQ", "TQQQ", "SOXL")

@@ -12,13 +12,26 @@ from datetime import date
 from pas_dagster.strategies.audit import MOST_FINDINGS, Finding, Report, audit_report
 from pas_dagster.strategies.contract import Strategy
 from pas_dagster.strategies.history import History
+from pas_dagster.strategies.watchdog import TookTooLong, Watchdog
 
 LATER = 60  # days of future that are taken away and changed
+DECISIONS = 6  # that the audit of one day makes at most, with the cutting of histories
 
 
-def examine(strategy: Strategy, history: History, days: Sequence[date], seed: int) -> Report:
-    """The audit of one strategy at some days, each on its own excerpt of the history."""
-    parts = [audit_report([strategy], history.excerpt(day, strategy.reads, LATER), [day], seed)[0] for day in days]
+def examine(strategy: Strategy, history: History, days: Sequence[date], seed: int, patience: float) -> Report:
+    """The audit of one strategy at some days, each on its own excerpt of the history.
+
+    A day on which the strategy takes longer than `patience` seconds for one of its decisions counts as failed.
+    """
+    parts = []
+    with Watchdog() as dog:
+        for day in days:
+            excerpt = history.excerpt(day, strategy.reads, LATER)
+            try:
+                with dog.limit(patience * DECISIONS):
+                    parts += audit_report([strategy], excerpt, [day], seed)
+            except TookTooLong:
+                parts.append(Report(strategy.name, 1, 0, 1, (), 0))
     findings: dict[Finding, None] = {}
     for part in parts:  # what speaks against the function itself is found on every day and told once
         findings |= dict.fromkeys(part.findings)

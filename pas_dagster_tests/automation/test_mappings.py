@@ -17,9 +17,9 @@ from pas_dagster_tests.automation.project import clean_environment
 
 Mapped = dict[str, list[str]]
 DATASETS = {dataset.name for dataset in tables.DATASETS}
-FACTS = {*DATASETS, "strategy_returns"}
+FACTS = {*DATASETS, "strategy_returns", "sleeve_trades"}
 # Facts are fetched with, and computed from, facts of the same day; everything else decides.
-SAME_DAY = {*DATASETS, "strategy_returns", "metrics", "weight_history"}
+SAME_DAY = {*DATASETS, "strategy_returns", "sleeve_trades", "metrics", "weight_history"}
 
 
 def graphs(folder: Path, start: str, until: str) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def edges(found: dict[str, Any], child: str = "", parent: str = "") -> dict[tupl
 @pytest.mark.xdist_group("mappings")
 class TestEveryKeyOfEveryDependency:
     def test_daemon_and_ui_see_the_partition_sets_and_mappings_of_the_process(self, found: dict[str, Any]):
-        assert len(found["edges"]) == 62
+        assert len(found["edges"]) == 148
         assert [edge for edge in found["edges"] if not edge["alike"]] == []
 
     def test_every_dependency_between_steps_declares_its_mapping(self, found: dict[str, Any]):
@@ -91,7 +91,7 @@ class TestEveryKeyOfEveryDependency:
     @pytest.mark.parametrize("child", ["target_portfolio", "strategy_returns"])
     def test_weights_and_shares_are_the_latest_one_at_or_before_the_decision(self, found: dict[str, Any], child: str):
         used = {parent: mapped for (_, parent), mapped in edges(found, child).items() if parent not in FACTS}
-        assert len(used) == (8 if child == "target_portfolio" else 7)
+        assert len(used) == (20 if child == "target_portfolio" else 19)
         for parent, mapped in used.items():
             known = sorted(found["keys"][parent])
             for key, parents in mapped.items():

@@ -72,7 +72,7 @@ def test_views_of_a_day_are_known_on_the_next() -> None:
 
 def test_few_symbols_have_most_mentions() -> None:
     days = world().table("reddit_mentions").groupby("event_date")["mentions"]
-    assert 30 <= days.size().median() <= 70
+    assert 100 <= days.size().median() <= 150
     assert (days.max() / days.sum()).median() > 0.08
     assert (days.max() == reddit.MOST_POSTS).mean() < 0.1
     assert days.max().max() > 2 * days.max().median()

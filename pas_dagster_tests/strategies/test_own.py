@@ -104,9 +104,7 @@ def test_parameters_of_an_own_strategy_are_checked(tmp_path: Path):
     write(tmp_path, "mine.py", GOOD.format(name="mine", cadence="MONTHLY"))
     mine = own_strategies(tmp_path)
     assert catalogue({}, {"mine": {"top_n": 5}}, mine)["mine"].parameters == {"top_n": 5}
-    with pytest.raises(
-        ValueError, match="'top_n' cannot be 'many': input should be a valid integer"
-    ):
+    with pytest.raises(ValueError, match="'top_n' cannot be 'many': input should be a valid integer"):
         catalogue({}, {"mine": {"top_n": "many"}}, mine)
 
 
