@@ -22,5 +22,6 @@ bench:  ## the comparisons of docs/benchmarks.md
 	@$(RUN) --group bench python -m benchmarks.backtest
 	@$(RUN) --group bench python -m benchmarks.backfill
 	@$(RUN) --group bench python -m benchmarks.sources
+	@$(RUN) --group bench python -m benchmarks.strategies
 lock:  ## resolve the locks again (no address ends up in them)
 	@scripts/lock.sh

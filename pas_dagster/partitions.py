@@ -9,6 +9,7 @@ at or before the decision, alike in the UI, the daemon and in process.
 
 from __future__ import annotations
 
+import warnings
 from datetime import datetime
 
 from dagster import TimeWindowPartitionMapping, TimeWindowPartitionsDefinition
@@ -56,7 +57,9 @@ BY_CADENCE = {
     Cadence.MONTHLY_FIRST_MON: MONTHLY_FIRST_MON,
 }
 
-# The latest upstream key at or before the decision.
-LATEST = TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
-# The facts of the period that ended before the decision; longer look-backs are read as-of from the lake.
-LAST_PERIOD = TimeWindowPartitionMapping(start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # the parameter is in beta; the version is locked
+    # The latest upstream key at or before the decision.
+    LATEST = TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+    # The facts of the period that ended before the decision; longer look-backs are read as-of from the lake.
+    LAST_PERIOD = TimeWindowPartitionMapping(start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True)

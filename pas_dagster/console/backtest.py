@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pas_dagster.lake import Lake
     from pas_dagster.strategies.audit import Report
 
+WIDTH = 112  # columns that the comparison needs
 BACKTESTS = TABLES["backtests"]
 SHOWN = {
     "net": "net %",
@@ -132,7 +133,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tell(asked: Range, rows: pd.DataFrame, path: Path, reports: Collection[Report], seconds: float) -> None:
-    console = Console()
+    console = Console(width=max(Console().width, WIDTH))
     title = f"\nBacktest {asked.first} to {asked.last}, {int(rows['trials'].iloc[0])} variants tried so far"
     show(table(rows), title=title, console=console)
     console.print(LEGEND, style="dim", highlight=False)
