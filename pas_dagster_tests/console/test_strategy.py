@@ -34,7 +34,7 @@ def test_a_new_strategy_works_its_test_passes_and_it_is_listed(tmp_path: Path):
     assert "4 passed" in done.stdout, done.stdout
     listed = {row["strategy"]: row for row in json.loads(pas(tmp_path, "strategy", "list", "--json"))}
     assert listed["my_trend"]["origin"] == "own" and listed["congress_aggregate"]["origin"] == "built in"
-    assert "exists already" in pas(tmp_path, "strategy", "new", "my_trend", code=1)
+    assert "There is a strategy 'my_trend' already" in pas(tmp_path, "strategy", "new", "my_trend", code=1)
     assert "There is a strategy 'wsb_buzz' already" in pas(tmp_path, "strategy", "new", "wsb_buzz", code=1)
     assert "cannot be a strategy's name" in pas(tmp_path, "strategy", "new", "My-Trend", code=1)
     assert "Hold the fund that has risen most" in pas(tmp_path, "strategy", "show", "my_trend")
