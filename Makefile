@@ -11,7 +11,7 @@ up:  ## the Dagster UI on the same data
 test:  ## the tests, in parallel
 	@$(RUN) --group dev pytest -n 2 --dist loadgroup -m "not slow"
 test-slow:  ## those that take minutes
-	@$(RUN) --group dev pytest -n 2 -m slow
+	@$(RUN) --group dev pytest -n 2 --dist loadgroup -m slow
 lint:  ## linter, formatter, type checker, import rule
 	@$(RUN) --group dev ruff check .
 	@$(RUN) --group dev ruff format --check .

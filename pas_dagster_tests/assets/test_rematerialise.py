@@ -13,7 +13,7 @@ import pytest
 from pas_dagster_tests.lake.processes import clean_environment
 
 SEED = 20240715
-ROUNDS = 36
+ROUNDS = 56  # each asset once, and some again
 FILLED = [
     "prices",
     "universe",
@@ -40,7 +40,7 @@ def again(home: Path) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=400,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
