@@ -55,7 +55,7 @@ def install(lock: str) -> None:
         uv("--no-deps", "-e", ".")
     except (subprocess.CalledProcessError, OSError):
         print("· uv is not to be had here; installing with pip, which takes longer …", flush=True)
-        pip("install", "--require-hashes", "-r", lock)
+        pip("install", "--no-deps", "--require-hashes", "-r", lock)  # the lock is complete
         pip("install", "--no-deps", "-e", ".")
 
 

@@ -17,7 +17,7 @@ from pas_dagster.schemas import TABLES
 from pas_dagster.settings import Settings
 from pas_dagster.strategies.contract import CASH
 from pas_dagster.strategies.decision import TRADED
-from pas_dagster.strategies.history import Panel, lineages
+from pas_dagster.strategies.securities import Bars, Panel, lineages
 
 RETURNS = TABLES["strategy_returns"]
 TRADES = TABLES["sleeve_trades"]
@@ -62,9 +62,9 @@ class Market:
     changes: pd.DataFrame
 
 
-def whole_market(lake: Lake, first: date, last: date) -> Market:
-    """Everything with a price, for fills from `first` to `last`."""
-    return _market(lake, first, last, None)
+def whole_market(lake: Lake, bars: Bars, first: date, last: date) -> Market:
+    """Everything with a price, for fills from `first` to `last`; the bars begin `WINDOW` sessions earlier or before."""
+    return _market_of(bars.panel, lake.read(TABLES["corporate_actions"], last=last), _first_session(first), last)
 
 
 def simulate_sleeves(
@@ -106,24 +106,35 @@ def simulate_sleeves(
     return Sleeves(pd.concat(daily, ignore_index=True), pd.concat(trades, ignore_index=True))
 
 
-def _market(lake: Lake, first_fill: date, last: date, held: pd.DataFrame | None) -> Market:
-    """The market of everything, or of what some weights name."""
+def _market(lake: Lake, first_fill: date, last: date, held: pd.DataFrame) -> Market:
+    """The market of what some weights name."""
     actions = lake.read(TABLES["corporate_actions"], last=last)
-    changes = actions[actions["kind"] == "symbol_change"]
-    first = calendar.session_array(calendar.FIRST, first_fill - timedelta(1))[-WINDOW].astype(object)
-    where, values = "true", []
-    if held is not None:
-        symbols = (set(held["symbol"]) - {CASH}) | set(changes["symbol"]) | set(changes["new_symbol"])
-        where, values = "list_contains(?::varchar[], symbol)", [sorted(symbols)]
+    changes = _symbol_changes(actions)
+    symbols = (set(held["symbol"]) - {CASH}) | set(changes["symbol"]) | set(changes["new_symbol"])
+    where, values = "list_contains(?::varchar[], symbol)", [sorted(symbols)]
+    first = _first_session(first_fill)
     prices = lake.read(TABLES["prices"], first=first, last=last, columns=PRICE_COLUMNS, where=where, values=values)
-    panel = Panel.from_rows(prices, changes)
+    return _market_of(Panel.from_rows(prices, changes), actions, first, last)
+
+
+def _market_of(panel: Panel, actions: pd.DataFrame, first: date, last: date) -> Market:
     index = panel.sessions.astype("datetime64[us]")
     sessions = calendar.session_array(first, last).astype("datetime64[us]")
     returns, volumes = (
         pd.DataFrame(panel.fields[name], index=index, columns=panel.lineages, copy=False).reindex(sessions)
         for name in ("total_return", "dollar_volume")
     )
+    changes = _symbol_changes(actions)
     return Market(returns, volumes, _delistings(actions, changes), changes)
+
+
+def _symbol_changes(actions: pd.DataFrame) -> pd.DataFrame:
+    return actions[actions["kind"] == "symbol_change"]
+
+
+def _first_session(fill: date) -> date:
+    """The session from which on volumes are needed for a fill."""
+    return calendar.session_array(calendar.FIRST, fill - timedelta(1))[-WINDOW].astype(object)
 
 
 def _of_held(market: Market, held: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:

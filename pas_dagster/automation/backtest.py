@@ -10,12 +10,11 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import multiprocessing
 import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -24,22 +23,25 @@ import pandas as pd
 
 from pas_dagster import calendar, settings
 from pas_dagster.analytics.comparison import compare
-from pas_dagster.analytics.costs import cash_returns
+from pas_dagster.analytics.costs import WINDOW, cash_returns
 from pas_dagster.assets import strategies as assets
 from pas_dagster.assets import wiring
-from pas_dagster.assets.history import load_history
+from pas_dagster.assets.history import Shelf
 from pas_dagster.assets.resources import Workshop
 from pas_dagster.assets.sleeves import Market, simulate_sleeves, whole_market
+from pas_dagster.automation import workers
 from pas_dagster.errors import PasError
 from pas_dagster.lake import Lake
 from pas_dagster.schemas import TABLES
 from pas_dagster.settings import Settings
 from pas_dagster.strategies.audit import Report, random_decisions
 from pas_dagster.strategies.contract import Strategy
+from pas_dagster.strategies.history import Window
 from pas_dagster.strategies.lookahead import examine
 
 BACKTESTS = TABLES["backtests"]
 SLEEVES, AUDIT = "sleeves", "look-ahead audit"  # of all strategies together
+TRADED_PRICES = Window(sessions=WINDOW)  # what sleeves need before their first fill
 SEED = 1  # of the audited days and their other future: the same backtest finds the same
 
 
@@ -115,17 +117,14 @@ class _Rehearsed:
 
 def _rehearsed(asked: Range, audits: int) -> Iterator[_Rehearsed]:
     """Each strategy that decides in the range, as they are ready."""
-    work = [name for name in asked.strategies if asked.decisions(name)]
-    workers = min(os.cpu_count() or 1, len(work))
-    if workers < 2:
-        yield from (_rehearse(asked, name, audits) for name in work)
+    work = tuple(sorted((name for name in asked.strategies if asked.decisions(name)), key=_heaviest(asked)))
+    span = _Span(work, asked.first, asked.last)
+    count = min(os.cpu_count() or 1, len(work))
+    if count < 2:
+        yield from (_rehearse(span, name, audits) for name in work)
         return
-    # Not forked: the connections of this process would be the children's too. Strategies are found by their names
-    # there, for those of the user's own cannot be sent.
-    bare = Range(asked.namespace, {}, asked.first, asked.last)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin, (settings.current(),)) as pool:
-        pending = [pool.submit(_rehearse, bare, name, audits) for name in sorted(work, key=_heaviest(asked))]
+    with workers.pool(count, _begin, settings.current()) as pool:
+        pending = [pool.submit(_rehearse, span, name, audits) for name in work]
         try:
             yield from (future.result() for future in as_completed(pending))
         finally:
@@ -144,17 +143,26 @@ def _begin(chosen: Settings) -> None:
     settings.choose(chosen)
 
 
-def _rehearse(asked: Range, name: str, audits: int) -> _Rehearsed:
+@dataclass(frozen=True)
+class _Span:
+    """What a worker is told of a range: strategies by their names, for those of the user's own cannot be sent."""
+
+    names: tuple[str, ...]
+    first: date
+    last: date
+
+
+def _rehearse(span: _Span, name: str, audits: int) -> _Rehearsed:
     """One strategy from nothing: its decisions, its sleeve, and an audit of some of the decisions."""
     began = time.monotonic()
     strategy, workshop = _strategies()[name], Workshop()
-    days, sessions = asked.days(strategy), calendar.sessions(asked.first, asked.last)
-    history = load_history(workshop.lake, strategy.reads, days, workshop.settings.universe_index)
+    days, sessions = strategy.cadence.nominal_days(span.first, span.last), calendar.sessions(span.first, span.last)
+    history = _shelf(span).history(strategy.reads, days, workshop.settings.universe_index)
     weights, _ = assets.weights_of(strategy, days, workshop, history)
     wiring.enforce(assets.strategy_product(strategy), weights, days)
     decided = time.monotonic()
     terms = assets.Terms.of(workshop.settings)
-    sleeves = simulate_sleeves(workshop.lake, weights, asked.last, terms, _market(asked.first, asked.last))
+    sleeves = simulate_sleeves(workshop.lake, weights, span.last, terms, _market(span))
     returns, trades = assets.sleeve_rows(sleeves, sessions)
     if len(returns):
         wiring.enforce(assets.RETURNS_PRODUCT, returns, sessions)
@@ -172,9 +180,17 @@ def _strategies() -> dict[str, Strategy]:
 
 
 @lru_cache(maxsize=1)
-def _market(first: date, last: date) -> Market:
+def _shelf(span: _Span) -> Shelf:
+    """What the strategies read, for all that a process rehearses, and the prices of the market."""
+    found = [_strategies()[name] for name in span.names]
+    runs = [(one.reads, one.cadence.nominal_days(span.first, span.last)) for one in found]
+    return Shelf(Workshop().lake, [*runs, ({"prices": TRADED_PRICES}, [span.first])], span.last)
+
+
+@lru_cache(maxsize=1)
+def _market(span: _Span) -> Market:
     """One market for all sleeves of a process."""
-    return whole_market(Workshop().lake, first, last)
+    return whole_market(Workshop().lake, _shelf(span).bars(TRADED_PRICES), span.first, span.last)
 
 
 def rows_of(asked: Range, reports: Mapping[str, Report], ran_on: date) -> pd.DataFrame:

@@ -40,6 +40,7 @@ def connect(url: str, folder: Path, *, read_only: bool = False) -> duckdb.DuckDB
         ) from None
     connection.execute(f"use {LAKE}")
     connection.execute("set timezone = 'UTC'")
+    connection.execute("set enable_progress_bar = false")  # it would write into what a command prints
     return connection
 
 

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from pas_dagster.lake import mirror
 from pas_dagster.lake.connection import LAKE, alone, connect
+from pas_dagster.lake.frames import frame_of
 from pas_dagster.schemas import TABLES, Table
 from pas_dagster.schemas.columns import RAW
 from pas_dagster.schemas.results import RESULTS
@@ -97,7 +98,7 @@ class Lake:
         order = ", ".join(dict.fromkeys([table.partition, *table.key]))
         query = f"select {names} from {self.name_of(table)}{version} where {bounds} and ({where}) order by {order}"
         with self._lock:
-            return self._connection.execute(query, [*bound_values, *values]).df()
+            return frame_of(self._connection.execute(query, [*bound_values, *values]).to_arrow_table())
 
     def query(self, text: str, values: Sequence[Any] = ()) -> pd.DataFrame:
         """The answer to a query on the lake's tables."""

@@ -38,10 +38,12 @@ import pandas as pd
 
 from pas_dagster.calendar import FIRST, Cadence
 from pas_dagster.strategies.contract import NotEnoughData, Strategy
-from pas_dagster.strategies.history import SYMBOL_COLUMN, AsOf, History, Panel
+from pas_dagster.strategies.facts import SYMBOL_COLUMN, Facts
+from pas_dagster.strategies.history import AsOf, History
+from pas_dagster.strategies.securities import Panel, Securities
 
 MOST_FINDINGS = 20  # of one strategy that a report shows
-DATA = (pd.DataFrame, pd.Series, pd.Index, np.ndarray, History, AsOf, Panel)
+DATA = (pd.DataFrame, pd.Series, pd.Index, np.ndarray, History, AsOf, Facts, Panel, Securities)
 
 Outcome = Mapping[str, float] | type[Exception]
 Kind = Literal["truncation", "perturbation", "repetition", "lookback", "access", "held", "private", "clock", ""]
@@ -332,10 +334,9 @@ def _longer(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 def _parts(history: History, day: date, firsts: Mapping[str, date]) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     """By dataset the rows from its first day to the day before, and those from the day on (views)."""
     parts = {}
-    for name, frame in history._tables.items():
-        bounds = [np.datetime64(firsts.get(name, date.min), "us"), np.datetime64(day, "us")]
-        low, cut = np.searchsorted(frame["known_on"].to_numpy(), bounds)
-        parts[name] = (frame.iloc[min(low, cut) : cut], frame.iloc[cut:])
+    for name, facts in history.facts.items():
+        low, cut = facts.span(firsts.get(name, date.min), day)
+        parts[name] = (facts.rows.iloc[min(low, cut) : cut], facts.rows.iloc[cut:])
     return parts
 
 

@@ -1,30 +1,23 @@
 """What is known, and the one cut that makes look-ahead impossible to express.
 
-A `History` holds the frames of one run. `History.as_of(R)` gives the read-only view that a decision for R may
+A `History` holds the facts of one run. `History.as_of(R)` gives the read-only view that a decision for R may
 use: rows that became known strictly before R, no further back than the strategy declared.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from pas_dagster import calendar
-from pas_dagster.strategies.roster import Roster
-
-PANEL_FIELDS = ("total_return", "close", "dollar_volume")
-SYMBOL_COLUMN = "symbol"
-EXCHANGE_TABLES = frozenset({"universe", "prices"})  # here a symbol is always the one of the row's event_date
-
-Codes = tuple[np.ndarray, np.ndarray]  # (rows,) place of each row's symbol or -1 for none; the symbols, sorted
-Moves = list[tuple[np.datetime64, dict[str, str]]]  # symbol changes by day, oldest first: old -> new
-
+from pas_dagster.strategies.facts import SYMBOL_COLUMN, Codes, Facts, coded
+from pas_dagster.strategies.securities import Bars, Listings, Moves, Securities, called, current_name
 
 MAX_AGE: Mapping[str, int | None] = {
     # Logs of changes: a day without one is the normal state, so the age of the newest row says nothing.
@@ -48,6 +41,9 @@ MAX_AGE: Mapping[str, int | None] = {
     "lobbying": 115,  # quarterly reports, due twenty days after the quarter
 }
 """Days after which the newest fact of a dataset is too old to decide on, unless a strategy declares otherwise."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -87,257 +83,81 @@ class LookbackError(ValueError):
     """A strategy read further back, or another dataset, than it declared."""
 
 
-@dataclass(frozen=True)
-class Panel:
-    """Prices as arrays: `sessions` (T,) datetime64[D], `lineages` (N,) str, `fields` name -> (T, N) float.
-
-    A lineage is one security through its symbol changes, named after its first symbol. NaN means no bar.
-    """
-
-    sessions: np.ndarray
-    lineages: np.ndarray
-    fields: Mapping[str, np.ndarray]
-
-    @classmethod
-    def from_rows(cls, rows: pd.DataFrame, changes: pd.DataFrame) -> Panel:
-        """Build from rows (known_on, symbol, total_return, close, volume) and symbol changes."""
-        if rows.empty:
-            return cls(
-                np.array([], "datetime64[D]"),
-                np.array([], object),
-                {f: np.empty((0, 0)) for f in PANEL_FIELDS},
-            )
-        days = rows["known_on"].to_numpy().astype("datetime64[D]")
-        sessions = calendar.session_array(days.min().astype(object), days.max().astype(object))
-        lineage = lineages(rows[SYMBOL_COLUMN], days, changes)
-        columns, names = pd.factorize(lineage, sort=True)
-        at = np.searchsorted(sessions, days)
-        close = rows["close"].to_numpy(float)
-        values = {
-            "total_return": rows["total_return"].to_numpy(float),
-            "close": close,
-            "dollar_volume": close * rows["volume"].to_numpy(float),
-        }
-        return cls(
-            sessions,
-            np.asarray(names, object),
-            {k: _scatter(at, columns, v, (len(sessions), len(names))) for k, v in values.items()},
-        )
-
-    @cached_property
-    def traded(self) -> np.ndarray:
-        """(T,) whether any security has a bar on the session."""
-        return np.any(np.isfinite(self.fields["close"]), axis=1)
-
-    def before(self, day: date) -> Panel:
-        """The panel without the sessions from `day` on (views, no copies)."""
-        end = int(np.searchsorted(self.sessions, np.datetime64(day)))
-        return Panel(self.sessions[:end], self.lineages, {k: v[:end] for k, v in self.fields.items()})
-
-
-def _scatter(at: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    grid = np.full(shape, np.nan)
-    grid[at, columns] = values
-    grid.setflags(write=False)  # every decision of a run looks at the same array
-    return grid
-
-
-def moves_of(changes: pd.DataFrame) -> Moves:
-    """Symbol changes by the day they take effect, so that those of one day can swap symbols."""
-    by_day: dict[np.datetime64, dict[str, str]] = defaultdict(dict)
-    ordered = changes.sort_values("event_date", kind="stable")
-    days = ordered["event_date"].to_numpy().astype("datetime64[D]")
-    for day, old, new in zip(days, ordered["symbol"].tolist(), ordered["new_symbol"].tolist(), strict=True):
-        by_day[day][old] = new
-    return list(by_day.items())
-
-
-def lineages(symbols: pd.Series, days: np.ndarray, changes: pd.DataFrame) -> np.ndarray:
-    """The lineage of each (symbol, day); a symbol taken over by another company starts a lineage of its own."""
-    result = symbols.to_numpy(object).copy()
-    moves = moves_of(changes)
-    touched = _touched(symbols, moves)
-    source, when = result[touched], days[touched]
-    named = source.copy()
-    holder: dict[str, str] = {}
-    for day, todays in moves:
-        heirs = {new: holder.get(old, old) for old, new in todays.items()}
-        for symbol, lineage in ({old: f"{old}#{day}" for old in todays} | heirs).items():
-            holder[symbol] = lineage
-            named[(source == symbol) & (when >= day)] = lineage
-    result[touched] = named
-    return result
-
-
-def current_name(symbol: str, after: np.datetime64, moves: Moves) -> str:
-    """What the holder of a symbol after a day is called once all moves are made.
-
-    A holder whose symbol went to somebody else without a change of its own has gone; its name is no symbol.
-    """
-    for day, todays in moves:
-        if day <= after:
-            continue
-        if symbol in todays:
-            symbol = todays[symbol]
-        elif symbol in todays.values():
-            return f"{symbol}#before {day}"
-    return symbol
-
-
-def current_names(symbols: pd.Series, days: np.ndarray, moves: Moves, *, exact: bool) -> pd.Series:
-    """The symbol, once all moves are made, of what each row called by its symbol of the day.
-
-    A row that uses a symbol after its change means the company that had it (filings are late), unless the table is
-    `exact`: then it means whoever was listed under the symbol next.
-    """
-    touched = _touched(symbols, moves)
-    if not touched.size:
-        return symbols
-    source, when = symbols.to_numpy(object)[touched], days[touched]
-    named = source.copy()
-    for symbol in set(source.tolist()):
-        rows = source == symbol
-        named[rows] = name = current_name(symbol, np.datetime64("0000-01-01"), moves)
-        for day, todays in moves:
-            if exact or symbol in todays.values():
-                name = current_name(symbol, day, moves)
-            if symbol in todays or symbol in todays.values():
-                named[rows & (when >= day)] = name
-    result = symbols.to_numpy(object).copy()
-    result[touched] = named
-    return pd.Series(result, index=symbols.index, dtype=symbols.dtype)
-
-
-def called(rows: pd.DataFrame, table: str, moves: Moves) -> pd.DataFrame:
-    """Rows of a table with the symbols of now, which is when all moves are made."""
-    if SYMBOL_COLUMN not in rows or not moves:
-        return rows
-    exact = table in EXCHANGE_TABLES
-    days = rows["event_date" if exact else "known_on"].to_numpy().astype("datetime64[D]")
-    return rows.assign(symbol=current_names(rows[SYMBOL_COLUMN], days, moves, exact=exact))
-
-
-def _touched(symbols: pd.Series, moves: Moves) -> np.ndarray:
-    """Positions of the rows whose symbol ever changed hands."""
-    changed = {name for _, todays in moves for pair in todays.items() for name in pair}
-    return np.flatnonzero(symbols.isin(changed).to_numpy()) if changed else np.array([], int)
-
-
 class History:
-    """The frames of a run, each sorted by `known_on`; nothing in it is cut yet.
+    """The facts of a run; nothing in it is cut yet.
 
-    `earlier` gives the day of a dataset's newest row before those in its frame, which says how old it is when the frame
-    has none in reach.
+    Attributes:
+        facts: dataset -> its rows.
+        universe_index: the index whose members are the stock universe; None for every stock.
+        securities: made of the facts; given when other histories share it.
     """
 
     def __init__(
         self,
-        tables: Mapping[str, pd.DataFrame],
+        tables: Mapping[str, pd.DataFrame | Facts],
         universe_index: str | None = None,
         earlier: Mapping[str, date] | None = None,
+        securities: Securities | None = None,
     ) -> None:
-        self.universe_index = universe_index
-        self._earlier = dict(earlier or {})
-        self._codes: dict[str, Codes] = {}
-        self._tables = {name: self._prepared(name, frame) for name, frame in tables.items()}
-        actions = self._tables.get("corporate_actions")
-        self.changes = _no_changes() if actions is None else actions[actions["kind"] == "symbol_change"]
-        self._made, self._told = (self.changes[name].to_numpy("datetime64[D]") for name in ("event_date", "known_on"))
-        self._panels: dict[bytes, Panel] = {}
-        self._moves: dict[bytes, Moves] = {}
-        self._roster: tuple[Moves, Roster] | None = None
-        self._listed: tuple[tuple[int, int], pd.DataFrame] | None = None  # the last universe made, and from which rows
+        """`earlier` gives the day of a dataset's newest row before those in `tables`.
 
-    def _prepared(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows in the order of `known_on`, each symbol one Python string however often it occurs.
-
-        Comparing, hashing and looking up a few thousand of those takes a tenth of the time that Arrow's strings take.
+        It says how old a dataset is that has no row in reach.
         """
-        rows = frame.reset_index(drop=True)
-        if not rows["known_on"].is_monotonic_increasing:
-            rows = rows.sort_values("known_on", kind="stable", ignore_index=True)
-        if SYMBOL_COLUMN in rows and rows[SYMBOL_COLUMN].dtype != object:
-            codes, names = self._codes[name] = _coded(rows[SYMBOL_COLUMN])
-            strings = np.array([*names, None], dtype=object)  # code -1, no symbol, is the last
-            rows[SYMBOL_COLUMN] = pd.Series(strings[codes], dtype=object)
-        return rows
+        self.facts = {name: rows if isinstance(rows, Facts) else Facts(rows) for name, rows in tables.items()}
+        self.universe_index = universe_index
+        prices, universe = self.facts.get("prices"), self.facts.get("universe")
+        self.securities = securities or Securities.of(self._changes(), prices, universe)
+        self._earlier = dict(earlier or {})
 
-    def codes(self, name: str) -> Codes:
-        """The symbols of a dataset's rows, as they are told, as places in the sorted list of them."""
-        if name not in self._codes:
-            self._codes[name] = _coded(self.table(name)[SYMBOL_COLUMN])
-        return self._codes[name]
+    def _changes(self) -> pd.DataFrame:
+        actions = self.facts.get("corporate_actions")
+        return _no_changes() if actions is None else actions.rows[actions.rows["kind"] == "symbol_change"]
+
+    @property
+    def bars(self) -> Bars:
+        return _declared(self.securities.bars, "prices")
+
+    @property
+    def listings(self) -> Listings:
+        return _declared(self.securities.listings, "universe")
 
     def table(self, name: str) -> pd.DataFrame:
-        if name not in self._tables:
-            raise LookbackError(f"{name} was not declared in `reads`")
-        return self._tables[name]
+        """All rows of a dataset, oldest first; symbols as they were told."""
+        return self.of(name).rows
+
+    def of(self, name: str) -> Facts:
+        return _declared(self.facts.get(name), name)
 
     def newest(self, name: str, before: date) -> date | None:
         """The day of a dataset's newest row before a day."""
-        known = self.table(name)["known_on"].to_numpy()
-        at = int(np.searchsorted(known, np.datetime64(before, "us")))
-        return known[at - 1].astype("datetime64[D]").astype(object) if at else self._earlier.get(name)
-
-    @cached_property
-    def panel(self) -> Panel:
-        return Panel.from_rows(self.table("prices"), self.changes)
-
-    def panel_at(self, decision: date) -> Panel:
-        """The panel without the symbol changes that had taken effect before the decision but were not known yet."""
-        cut = np.datetime64(decision)
-        late = (self._made < cut) & (self._told >= cut)
-        if not late.any():
-            return self.panel
-        if late.tobytes() not in self._panels:
-            self._panels[late.tobytes()] = Panel.from_rows(self.table("prices"), self.changes[~late])
-        return self._panels[late.tobytes()]
-
-    def moves_at(self, decision: date) -> Moves:
-        """Symbol changes that had taken effect by the decision's day, as far as they were known."""
-        cut = np.datetime64(decision)
-        known = (self._told < cut) & (self._made <= cut)
-        if known.tobytes() not in self._moves:
-            self._moves[known.tobytes()] = moves_of(self.changes[known])
-        return self._moves[known.tobytes()]
-
-    def listed(self, low: int, high: int, decision: date) -> pd.DataFrame:
-        """The securities listed after the changes of some rows of the universe; kept while nothing changes."""
-        moves = self.moves_at(decision)
-        if self._roster is None or self._roster[0] is not moves:
-            self._roster = (moves, Roster(called(self.table("universe"), "universe", moves)))
-            self._listed = None
-        if self._listed is None or self._listed[0] != (low, high):
-            self._listed = ((low, high), self._roster[1].listed(low, high))
-        return self._listed[1]
+        return self.of(name).newest(before) or self._earlier.get(name)
 
     def before(self, day: date) -> History:
         """A history physically without anything known on or after the day."""
-        cut = pd.Timestamp(day)
-        tables = {name: frame[frame["known_on"] < cut] for name, frame in self._tables.items()}
+        tables = {name: one.rows.iloc[slice(*one.span(date.min, day))] for name, one in self.facts.items()}
         return History(tables, self.universe_index, self._earlier)
 
     def excerpt(self, day: date, reads: Mapping[str, Window], later: int) -> History:
         """What a decision on the day may see, and what became known in the `later` days from it on; no more."""
-        end, tables, earlier = np.datetime64(day + timedelta(later), "us"), {}, dict(self._earlier)
+        end, tables, earlier = day + timedelta(later), {}, dict(self._earlier)
         for name in dict.fromkeys([*reads, "corporate_actions"]):
-            if name not in self._tables:
+            if name not in self.facts:
                 continue
-            known = self._tables[name]["known_on"].to_numpy()
-            first = reads[name].first_day(day) if name in reads else calendar.FIRST
-            low, high = np.searchsorted(known, [np.datetime64(first, "us"), end]).tolist()
+            rows = self.facts[name].rows
+            low, high = self.facts[name].span(reads[name].first_day(day) if name in reads else date.min, end)
             if low:
-                earlier[name] = known[low - 1].astype("datetime64[D]").astype(object)
-            tables[name] = self._tables[name].iloc[low:high]
+                earlier[name] = rows["known_on"].iloc[low - 1].date()
+            tables[name] = rows.iloc[low:high]
         return History(tables, self.universe_index, earlier)
 
     def as_of(self, decision: date, reads: Mapping[str, Window]) -> AsOf:
         return AsOf(self, decision, reads)
 
 
-def _coded(symbols: pd.Series) -> Codes:
-    codes, names = pd.factorize(symbols, sort=True)
-    return codes.astype(np.int32), np.asarray(names, dtype=object)
+def _declared(found: T | None, name: str) -> T:
+    if found is None:
+        raise LookbackError(f"{name} was not declared in `reads`")
+    return found
 
 
 def _no_changes() -> pd.DataFrame:
@@ -353,7 +173,6 @@ class AsOf:
         self.decision = decision
         self._history = history
         self._reads = reads
-        self._cut = pd.Timestamp(decision)
 
     def table(self, name: str) -> pd.DataFrame:
         """The rows of a dataset that became known in its declared window before the decision, oldest first.
@@ -369,10 +188,10 @@ class AsOf:
         (rows,) integers, -1 for a row about no symbol, and the symbols they stand for, sorted.
         """
         low, high = self._span(name)
-        told, names = self._history.codes(name)
+        told, names = self._history.of(name).codes
         changed = {symbol for _, todays in self._moves for pair in todays.items() for symbol in pair}
         if changed and not changed.isdisjoint(names):
-            return _coded(self.table(name)[SYMBOL_COLUMN])
+            return coded(self.table(name)[SYMBOL_COLUMN])
         codes = told[low:high]
         present = np.zeros(len(names) + 1, bool)
         present[codes] = True  # -1, no symbol, is the last
@@ -381,10 +200,7 @@ class AsOf:
 
     def _span(self, name: str) -> tuple[int, int]:
         """The rows of a dataset, from and to, that became known in its declared window before the decision."""
-        first = pd.Timestamp(self._declared(name).first_day(self.decision))
-        known = self._history.table(name)["known_on"].to_numpy()
-        low, high = np.searchsorted(known, [first.to_datetime64(), self._cut.to_datetime64()])
-        return int(low), int(high)
+        return self._history.of(name).span(self._declared(name).first_day(self.decision), self.decision)
 
     def returns(self, sessions: int, symbols: list[str] | None = None) -> pd.DataFrame:
         """Daily simple total returns of the last `sessions` sessions: (sessions, symbols), NaN where no bar."""
@@ -434,7 +250,7 @@ class AsOf:
     @cached_property
     def universe(self) -> pd.DataFrame:
         """Securities listed at the decision, one row a symbol: name, kind, sector, indexes (a frozenset)."""
-        return self._history.listed(*self._span("universe"), self.decision)
+        return self._history.listings.listed(*self._span("universe"), self.decision)
 
     def stocks(self) -> list[str]:
         """Symbols of the stock universe at the decision: members of the configured index, or every stock."""
@@ -446,7 +262,7 @@ class AsOf:
 
     @cached_property
     def _moves(self) -> Moves:
-        return self._history.moves_at(self.decision)
+        return self._history.securities.renames.moves_at(self.decision)
 
     def _declared(self, name: str) -> Window:
         if name not in self._reads:
@@ -457,7 +273,7 @@ class AsOf:
         declared = self._declared("prices").sessions
         if declared is not None and sessions > declared:
             raise LookbackError(f"{sessions} sessions of prices were read, {declared} declared")
-        panel = self._history.panel_at(self.decision)
+        panel = self._history.bars.panel_at(self.decision)
         end = int(np.searchsorted(panel.sessions, np.datetime64(self.decision, "D")))
         while end > 0 and not panel.traded[end - 1]:
             end -= 1  # a session of which nothing is known is not known: that it is in the panel tells the future
@@ -473,7 +289,7 @@ class AsOf:
     @cached_property
     def _columns(self) -> pd.Index:
         """The symbols of the panel's lineages on the decision's day."""
-        names = self._history.panel_at(self.decision).lineages
+        names = self._history.bars.panel_at(self.decision).lineages
         moved = {symbol for _, todays in self._moves for pair in todays.items() for symbol in pair}
         return pd.Index([self._label(name) if name in moved or "#" in name else name for name in names], dtype=object)
 

@@ -30,7 +30,7 @@ class Roster:
         self._membership = self._symbol * len(self._indexes) + self._index
         self._added = (rows["action"] == "add").to_numpy(bool)
         self._order = np.lexsort((self._added, rows["known_on"].to_numpy()))
-        self._facts = {name: (rows[name].to_numpy(object), rows[name].notna().to_numpy()) for name in FACTS}
+        self._facts = [(rows[name].to_numpy(object), rows[name].notna().to_numpy()) for name in FACTS]
         self._sets: dict[int, frozenset[str]] = {}
 
     def listed(self, low: int, high: int) -> pd.DataFrame:
@@ -46,18 +46,16 @@ class Roster:
         symbols = self._symbol[members]
         bits = np.bincount(symbols, np.exp2(self._index[members]), len(self._symbols)).astype(np.int64)
         listed = np.flatnonzero(bits)
-        columns: dict[str, np.ndarray] = {}
-        for name, (values, known) in self._facts.items():
+        cells = np.empty((len(listed), len(FACTS) + 1), object)
+        for at, (values, known) in enumerate(self._facts):
             # The newest that is known of each: one list may name the sector, another only the symbol.
             told = members[known[members]]
             found = np.full(len(self._symbols), None, object)
             found[self._symbol[told]] = values[told]
-            columns[name] = found[listed]
-        sets = np.empty(len(listed), object)
-        sets[:] = [self._set(one) for one in bits[listed].tolist()]
-        return pd.DataFrame(
-            {**columns, "indexes": sets}, index=pd.Index(self._symbols[listed], dtype=object, name="symbol"), copy=False
-        )
+            cells[:, at] = found[listed]
+        cells[:, -1] = [self._set(one) for one in bits[listed].tolist()]
+        names = pd.Index(self._symbols[listed], dtype=object, name="symbol")
+        return pd.DataFrame(cells, names, [*FACTS, "indexes"], dtype=object)
 
     def _set(self, bits: int) -> frozenset[str]:
         if bits not in self._sets:

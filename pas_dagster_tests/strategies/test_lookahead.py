@@ -543,11 +543,11 @@ def test_private_attributes_are_found_however_they_are_reached():
 
     def nested(data: AsOf) -> Weights:
         """In a comprehension."""
-        return Weights.equal(["SPY" for _ in range(1) if data._cut])
+        return Weights.equal(["SPY" for _ in range(1) if data._moves])
 
     assert said(by_text) == ["private: it reaches into what the view keeps to itself: _reads in by_text"]
     assert said(by_class) == ["private: it reaches into what the view keeps to itself: _reads in rows"]
-    assert len(said(nested)) == 1 and "_cut" in said(nested)[0]
+    assert len(said(nested)) == 1 and "_moves" in said(nested)[0]
 
 
 def test_private_attributes_of_its_own_are_a_strategy_s_affair():
