@@ -9,8 +9,7 @@ import pandas as pd
 
 from pas_dagster.analytics import statistics
 from pas_dagster.analytics.capacity import capacity
-from pas_dagster.analytics.deflated import deflated_sharpe, sharpe_moments
-from pas_dagster.analytics.statistics import SESSIONS_PER_YEAR
+from pas_dagster.analytics.statistics import SESSIONS_PER_YEAR, deflated_sharpe, sharpe_moments
 
 
 def compare(returns: pd.DataFrame, trades: pd.DataFrame, cash: pd.Series, tried: Mapping[str, float]) -> pd.DataFrame:

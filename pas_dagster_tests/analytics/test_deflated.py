@@ -1,6 +1,5 @@
 """The probabilistic and the deflated Sharpe ratio: published answers, simulation and limits."""
 
-import doctest
 import math
 
 import numpy as np
@@ -9,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pas_dagster.analytics import deflated
-from pas_dagster.analytics.deflated import (
+from pas_dagster.analytics.statistics import (
     SharpeMoments,
     deflated_sharpe,
     expected_maximum,
@@ -21,12 +19,6 @@ from pas_dagster.analytics.deflated import (
 NAN = float("nan")
 PAPER = SharpeMoments(2.5 / math.sqrt(250), 1250, -3.0, 10.0)  # Bailey and López de Prado 2014, the example
 NORMAL = SharpeMoments(0.1, 101, 0.0, 3.0)
-
-
-def test_examples():
-    results = doctest.testmod(deflated)
-    assert results.attempted
-    assert not results.failed
 
 
 def test_the_example_of_the_paper():
@@ -77,6 +69,29 @@ def test_more_trials_and_more_spread_ask_for_more(trials, variance):
     assert many <= few
 
 
+def test_several_books_at_once():
+    table = np.random.default_rng(9).normal(0.001, 0.01, (200, 3))
+    table[:150, 1] = NAN
+    table[:, 2] = 0.01
+    found = sharpe_moments(table, risk_free=0.0002)
+    alone = [sharpe_moments(column, risk_free=0.0002) for column in table.T]
+    np.testing.assert_allclose(np.array(found).T, np.array(alone), rtol=1e-12)
+    chances = deflated_sharpe(found, trials=5, variance=0.01)
+    expected = [deflated_sharpe(one, trials=5, variance=0.01) for one in alone]
+    np.testing.assert_allclose(np.asarray(chances), expected, rtol=1e-12)
+    assert math.isnan(expected[2])
+
+
+def test_pitfall_19_the_best_of_many_without_skill_is_not_believed():
+    """The best of a hundred books of noise looks good alone, and not once the trials are counted."""
+    noise = np.random.default_rng(4).normal(0.0, 0.01, (1000, 100))
+    ratios = sharpe_moments(noise)
+    best = sharpe_moments(noise[:, int(np.argmax(ratios.sharpe))])
+    variance = float(np.var(ratios.sharpe, ddof=1))
+    assert probabilistic_sharpe(best) > 0.95
+    assert deflated_sharpe(best, trials=100, variance=variance) < 0.7
+
+
 def test_one_trial_selects_nothing():
     assert expected_maximum(1, 0.7) == 0.0
     assert expected_maximum(1, NAN) == 0.0  # the variance of one ratio
@@ -103,7 +118,6 @@ def test_the_probability_of_returns_without_skill_is_uniform():
         (lambda: expected_maximum(0, 0.1), "at least one trial"),
         (lambda: expected_maximum(3, -0.1), "variance >= 0"),
         (lambda: probabilistic_sharpe(SharpeMoments(0.1, 100, 0.0, 0.0)), "excess kurtosis"),
-        (lambda: sharpe_moments([[0.1, 0.2]]), "one book"),
         (lambda: sharpe_moments([0.1, math.inf]), "infinite"),
     ],
 )

@@ -5,10 +5,21 @@ from types import ModuleType
 
 import pytest
 
-from pas_dagster.analytics import backtest, statistics
+from pas_dagster.analytics import (
+    attribution,
+    backtest,
+    bootstrap,
+    factors,
+    rolling,
+    scoreboard,
+    statistics,
+    universe,
+)
 
 
-@pytest.mark.parametrize("module", [backtest, statistics])
+@pytest.mark.parametrize(
+    "module", [attribution, backtest, bootstrap, factors, rolling, scoreboard, statistics, universe]
+)
 def test_examples(module: ModuleType):
     results = doctest.testmod(module)
     assert results.attempted

@@ -24,9 +24,19 @@ OF_ONE_BOOK = [
     stats.calmar,
     stats.value_at_risk,
     stats.conditional_value_at_risk,
+    stats.tail_ratio,
     stats.win_rate,
+    stats.skewness,
+    stats.kurtosis,
 ]
-AGAINST_A_BENCHMARK = [stats.beta, stats.alpha, stats.tracking_error, stats.information_ratio]
+AGAINST_A_BENCHMARK = [
+    stats.beta,
+    stats.alpha,
+    stats.treynor,
+    stats.correlation,
+    stats.tracking_error,
+    stats.information_ratio,
+]
 BOOK = [0.10, -0.05, 0.02, -0.03]  # mean 0.01; NAV 1.1, 1.045, 1.0659, 1.033923
 MARKET = [0.05, -0.05, 0.03, -0.03]  # mean 0
 
@@ -53,7 +63,12 @@ def no_warnings():
         (lambda x: stats.value_at_risk(x, level=0.9), -0.05 + 0.3 * 0.02),  # position 3 * 0.1
         (lambda x: stats.conditional_value_at_risk(x, level=0.9), -0.05),
         (lambda x: stats.conditional_value_at_risk(x, level=0.5), -0.04),
+        (lambda x: stats.tail_ratio(x, level=0.9), (0.1 - 0.3 * 0.08) / (0.05 - 0.3 * 0.02)),
         (stats.win_rate, 0.5),
+        (stats.skewness, 0.000450 / 4 / (0.0134 / 4) ** 1.5),  # deviations 9 -6 1 -4: cubes 729 -216 1 -64 e-6
+        (stats.kurtosis, 8114 / 4 / (134 / 4) ** 2),  # fourth powers 6561 1296 1 256 e-8
+        (lambda x: stats.treynor(x, MARKET, periods=12), 0.12 / (0.0090 / 0.0068)),
+        (lambda x: stats.correlation(x, MARKET), 0.0090 / math.sqrt(0.0134 * 0.0068)),
         (lambda x: stats.beta(x, MARKET), 0.0090 / 0.0068),  # products 50 25 6 9 e-4, squares 25 25 9 9 e-4
         (lambda x: stats.alpha(x, MARKET, periods=12), 0.12),
         (
@@ -237,16 +252,94 @@ def test_the_summary_is_every_statistic_by_name():
     assert row["observations"] == 4
     assert row["sharpe"] == stats.sharpe(BOOK, periods=52, risk_free=0.001)
     assert row["alpha"] == stats.alpha(BOOK, MARKET, periods=52, risk_free=0.001)
-    assert list(row) == ["observations"] + [f.__name__ for f in [*OF_ONE_BOOK[:6], stats.calmar]] + [
-        "value_at_risk",
-        "conditional_value_at_risk",
-        "win_rate",
-        "beta",
-        "alpha",
-        "tracking_error",
-        "information_ratio",
-    ]
+    names = {f.__name__ for f in [*OF_ONE_BOOK, *AGAINST_A_BENCHMARK]}
+    assert set(row) == {"observations", "probabilistic_sharpe"} | names
     assert "beta" not in stats.summary(pd.Series(BOOK))
     assert all(math.isnan(value) for name, value in stats.summary([]).items() if name != "observations")
-    with pytest.raises(ValueError, match="one book"):
-        stats.summary(np.zeros((3, 2)))
+    assert all(isinstance(value, float) for value in row.values())
+
+
+@given(
+    arrays(
+        np.float64,
+        st.tuples(st.integers(0, 20), st.integers(1, 3)),
+        elements=st.integers(-900, 900).map(lambda thousandth: thousandth / 1000) | st.just(NAN),
+    ),
+    st.sampled_from([0.0, 0.001]),
+)
+def test_the_summary_says_what_the_statistics_say(table, cash):
+    market = np.linspace(-0.1, 0.1, len(table))
+    row = stats.summary(table, market, periods=52, risk_free=cash)
+    for name, found in row.items():
+        if name in ("observations", "probabilistic_sharpe"):
+            continue
+        statistic = getattr(stats, name)
+        words = {
+            "periods": {"periods": 52},
+            "risk_free": {"risk_free": cash} if name not in ("skewness", "kurtosis") else {},
+        }
+        known = [word for key, word in words.items() if key in (statistic.__kwdefaults__ or {})]
+        against = [market] if statistic in AGAINST_A_BENCHMARK else []
+        expected = statistic(table, *against, **{key: value for word in known for key, value in word.items()})
+        np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-12, err_msg=name)
+    expected = stats.probabilistic_sharpe(stats.sharpe_moments(table, risk_free=cash))
+    np.testing.assert_array_equal(np.asarray(row["probabilistic_sharpe"]), expected)
+
+
+def test_a_book_has_a_benchmark_of_its_own():
+    rng = np.random.default_rng(5)
+    books, markets = rng.normal(0.0, 0.01, (2, 40, 3))
+    markets[7, 1] = NAN
+    for statistic in AGAINST_A_BENCHMARK:
+        expected = [statistic(book, market) for book, market in zip(books.T, markets.T, strict=True)]
+        np.testing.assert_allclose(np.asarray(statistic(books, markets)), expected, rtol=1e-12)
+
+
+def test_a_beta_of_rounding_is_none():
+    assert stats.beta([0.1, 0.1, -0.1, -0.1], [0.1, -0.1, 0.1, -0.1]) == 0.0
+    assert math.isnan(stats.treynor([0.3, 0.3, 0.1, 0.1], [0.1, -0.1, 0.1, -0.1]))
+
+
+@given(arrays(np.float64, (25, 3), elements=st.integers(-300, 300).map(lambda n: n / 1000)), st.permutations(range(3)))
+def test_books_in_another_order_have_the_same_statistics(table, order):
+    market = np.sin(np.arange(25)) / 50
+    for statistic in OF_ONE_BOOK:
+        np.testing.assert_array_equal(np.asarray(statistic(table[:, order])), np.asarray(statistic(table))[order])
+    for statistic in AGAINST_A_BENCHMARK:
+        found = np.asarray(statistic(table[:, order], market))
+        np.testing.assert_allclose(found, np.asarray(statistic(table, market))[order], rtol=1e-12)
+
+
+@given(
+    arrays(np.float64, 30, elements=st.integers(-300, 300).map(lambda n: n / 1000)), st.sampled_from([0.25, 0.5, 2.0])
+)
+def test_a_levered_book_scales(returns, leverage):
+    """Powers of two, so that scaling itself does not round."""
+    market = np.cos(np.arange(30)) / 40
+    for statistic in (stats.volatility, stats.value_at_risk, stats.conditional_value_at_risk):
+        assert statistic(returns * leverage) == pytest.approx(leverage * statistic(returns), rel=1e-12, nan_ok=True)
+    for statistic in (stats.sharpe, stats.sortino, stats.tail_ratio, stats.win_rate, stats.skewness, stats.kurtosis):
+        assert statistic(returns * leverage) == pytest.approx(statistic(returns), rel=1e-9, nan_ok=True)
+    for statistic in (stats.beta, stats.alpha):
+        expected = leverage * statistic(returns, market)
+        assert statistic(returns * leverage, market) == pytest.approx(expected, rel=1e-9, abs=1e-15)
+    for statistic in (stats.treynor, stats.correlation):
+        found = statistic(returns * leverage, market)
+        assert found == pytest.approx(statistic(returns, market), rel=1e-9, abs=1e-12, nan_ok=True)
+
+
+@given(arrays(np.float64, 30, elements=st.floats(-0.3, 0.3)))
+def test_bounds_that_always_hold(returns):
+    row = stats.summary(returns, np.cos(np.arange(30)) / 40)
+    assert -1.0 <= row["max_drawdown"] <= 0.0
+    assert row["conditional_value_at_risk"] <= row["value_at_risk"] + 1e-15
+    assert math.isnan(row["correlation"]) or -1.0 <= row["correlation"] <= 1.0
+    assert math.isnan(row["kurtosis"]) or row["kurtosis"] >= (1.0 + row["skewness"] ** 2) * (1.0 - 1e-9)
+    assert not any(math.isinf(value) for value in row.values())
+
+
+def test_a_denominator_of_rounding_is_none():
+    """Losses of 1e-18 are what a subtraction leaves behind, not losses."""
+    tiny = [0.1, 0.2, -1e-18, -1e-18, 0.1]
+    for statistic in (stats.sortino, stats.calmar, lambda x: stats.tail_ratio(x, level=0.9)):
+        assert math.isnan(statistic(tiny))
