@@ -5,8 +5,9 @@ The portfolio of largest Sharpe ratio with 1'w = 1 and lower ≤ w ≤ upper is 
     minimise ½ y'Σy - μ'y   subject to   lower·1'y ≤ y ≤ upper·1'y
 
 and w = y / 1'y. The problem is homogeneous in y, so it is always feasible, and y = 0 is its answer exactly when no
-portfolio within the bounds has a positive excess return. Solving without bounds and clipping afterwards is another,
-worse portfolio (in-sample Sharpe ratio 4.1 against 6.2 on twelve weeks of twenty stocks).
+portfolio within the bounds has a positive excess return. Sums of groups, member w = share, are the homogeneous rows
+(member - share)'y = 0. Solving without bounds and clipping afterwards is another, worse portfolio (in-sample Sharpe
+ratio 4.1 against 6.2 on twelve weeks of twenty stocks).
 
 Source: Charnes and Cooper (1962) for the change of variable; Cornuejols and Tütüncü, Optimization Methods in Finance,
 section 8.2.
@@ -20,10 +21,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pas_dagster.allocation.estimators import BoolArray, FloatArray
-from pas_dagster.allocation.solver import Status, solve_qp
+from pas_dagster.allocation.estimators import ROOT_YEAR, BoolArray, FloatArray
+from pas_dagster.allocation.problem import Active, Answer, Problem, no_answer
+from pas_dagster.allocation.programme import SNAP, bound_names
+from pas_dagster.allocation.solver import Solution, Status, solve_qp
 
-SNAP = 1e-12  # a weight this close to its bound is at its bound
+OBJECTIVE = "annual Sharpe ratio"
 _PINNED = 1e-9  # bounds whose sum is this close to 1 leave a single portfolio
 
 
@@ -41,6 +44,8 @@ class Tangency(NamedTuple):
         at_upper: (n,), the assets held at their upper bound.
         multipliers: (n,), gain in Sharpe ratio per unit by which the asset's active bound is relaxed, 0 for an asset
             between its bounds, NaN when the bounds leave a single portfolio.
+        sum_multipliers: (m,), gain in Sharpe ratio per unit by which a group's fixed share is raised, of either sign.
+        residual: largest relative violation of an optimality condition, 0 when there was nothing to solve.
     """
 
     status: Status
@@ -52,6 +57,46 @@ class Tangency(NamedTuple):
     at_lower: BoolArray
     at_upper: BoolArray
     multipliers: FloatArray
+    sum_multipliers: FloatArray
+    residual: float
+
+
+def scheme(problem: Problem) -> Answer:
+    """The portfolio of largest Sharpe ratio within the bounds, fully invested.
+
+    Infeasible if no such portfolio has a positive excess return, or the bounds leave none.
+    """
+    tangency = max_sharpe(problem.mean, problem.cov, problem.lower, problem.upper, problem.risk_free)
+    return as_answer(problem, tangency, problem.mean - problem.risk_free)
+
+
+def as_answer(problem: Problem, tangency: Tangency, excess: FloatArray, objective: str = OBJECTIVE) -> Answer:
+    """A fully invested tangency portfolio of the problem's own bounds as the answer of a scheme."""
+    if tangency.status != "optimal":
+        return no_answer(tangency.status, tangency.reason, len(problem.names), objective)
+    active = bounds_at(problem.names, tangency)
+    return Answer(
+        "optimal",
+        "",
+        tangency.weights,
+        tangency.expected_return,
+        tangency.volatility,
+        active,
+        tangency.residual,
+        objective,
+        "",
+        excess,
+    )
+
+
+def bounds_at(names: tuple[str, ...], tangency: Tangency) -> tuple[Active, ...]:
+    """The bounds that bind, with their price in annual Sharpe ratio."""
+    low, high = bound_names(names)
+    above, prices = tangency.at_upper.tolist(), (tangency.multipliers * ROOT_YEAR).tolist()
+    return tuple(
+        Active(high[i] if above[i] else low[i], prices[i] if math.isfinite(prices[i]) else None)
+        for i in np.flatnonzero(tangency.at_lower | tangency.at_upper).tolist()
+    )
 
 
 def max_sharpe(
@@ -60,6 +105,7 @@ def max_sharpe(
     lower: float | FloatArray = 0.0,
     upper: float | FloatArray = 1.0,
     risk_free: float = 0.0,
+    sums: tuple[FloatArray, FloatArray] | None = None,
 ) -> Tangency:
     """Fully invested long-only portfolio of the largest Sharpe ratio.
 
@@ -71,6 +117,7 @@ def max_sharpe(
         lower: smallest weight, one number or (n,), not negative.
         upper: largest weight, one number or (n,).
         risk_free: risk-free return per period.
+        sums: (m, n) members and (m,) the sums of their weights, as linearly independent of 1'w = 1; none by default.
 
     >>> answer = max_sharpe(np.array([0.10, 0.05]), np.diag([0.04, 0.01]), upper=0.6)
     >>> answer.weights.round(3).tolist(), answer.at_upper.tolist()
@@ -84,25 +131,34 @@ def max_sharpe(
     problem = bounds.problem or _refuse(excess, cov)
     if problem is not None:
         return _no_portfolio(problem[0], problem[1], n)
-    if bounds.pinned is not None:
+    if bounds.pinned is not None and sums is None:
         return _pinned(excess, cov, bounds.pinned, bounds, risk_free)
-
     variance, size = float(cov.diagonal().sum()) / n, float(np.abs(excess).max())
-    solution = solve_qp(cov / variance, excess / -size, bounds.rows, bounds.least, bounds.most)
+    rows, least, most = bounds.rows, bounds.least, bounds.most
+    if sums is not None:
+        rows = np.concatenate([rows, sums[0] - sums[1][:, None]])
+        least, most = (np.concatenate([side, np.zeros(sums[1].size)]) for side in (least, most))
+    solution = solve_qp(cov / variance, excess / -size, rows, least, most)
     if solution.status != "optimal":
         return _no_portfolio("failed", solution.reason, n)
-    total = float(solution.x.sum())
+    return _portfolio(excess, cov, bounds, risk_free, solution, size * size / variance)
+
+
+def _portfolio(
+    excess: FloatArray, cov: FloatArray, bounds: _Bounds, risk_free: float, solution: Solution, scale: float
+) -> Tangency:
+    """The portfolio of a solution y; `scale` is that of the multipliers."""
+    n, total = excess.size, float(solution.x.sum())
     if not total > SNAP:
         return _no_portfolio("infeasible", "no portfolio within the bounds has a positive excess return", n)
-
     weights = _snap(solution.x / total, bounds)
     gain, volatility = _moments(excess, cov, weights)
     if not (gain > 0.0 and volatility > 0.0):
         return _no_portfolio("infeasible", "no portfolio within the bounds has a positive excess return", n)
     sharpe = gain / volatility
     # d(-½ S²) / d(bound) = -multiplier · 1'y in scaled units, hence dS / d(bound) = multiplier · 1'y / S.
-    price = size * size / variance * total / sharpe
-    below, above = solution.multipliers[:n], solution.multipliers[n:]
+    price = scale * total / sharpe
+    below, above = solution.multipliers[:n], solution.multipliers[n : 2 * n]
     return Tangency(
         "optimal",
         "",
@@ -113,6 +169,8 @@ def max_sharpe(
         weights == bounds.low,
         weights == bounds.high,
         price * (above - below),
+        price * solution.multipliers[2 * n :],
+        solution.residual,
     )
 
 
@@ -201,6 +259,8 @@ def _pinned(excess: FloatArray, cov: FloatArray, weights: FloatArray, bounds: _B
         np.abs(weights - bounds.low) <= _PINNED,
         np.abs(weights - bounds.high) <= _PINNED,
         np.full(excess.size, np.nan),
+        np.zeros(0),
+        0.0,
     )
 
 
@@ -218,4 +278,5 @@ def _snap(weights: FloatArray, bounds: _Bounds) -> FloatArray:
 def _no_portfolio(status: Status, reason: str, n: int) -> Tangency:
     """A tangency without weights."""
     nan, none = float("nan"), np.zeros(n, dtype=bool)
-    return Tangency(status, reason, np.full(n, np.nan), nan, nan, nan, none, none.copy(), np.full(n, np.nan))
+    weights, prices = np.full(n, np.nan), np.full(n, np.nan)
+    return Tangency(status, reason, weights, nan, nan, nan, none, none.copy(), prices, np.zeros(0), nan)

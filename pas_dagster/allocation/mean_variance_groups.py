@@ -17,11 +17,37 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pas_dagster.allocation.estimators import FloatArray
-from pas_dagster.allocation.max_sharpe import SNAP
+from pas_dagster.allocation import budgets as group_budgets
+from pas_dagster.allocation.estimators import WEEKS_PER_YEAR, FloatArray
+from pas_dagster.allocation.problem import Answer, Problem, no_answer
+from pas_dagster.allocation.programme import LOWER, SNAP, UPPER, Limits, minimise
 from pas_dagster.allocation.solver import Status, solve_qp
 
+OBJECTIVE = "annual utility"
 _SLACK = 1e-9  # limits that miss a budget by less than this are rounding
+
+
+def scheme(problem: Problem) -> Answer:
+    """The largest mean excess return less ½ γ variance, with the mandate's budgets and the bounds.
+
+    A budget that its group cannot hold goes to the others as `budgets` says. Without budgets all weights sum to 1.
+    """
+    found = group_budgets.fitted(problem)
+    if found.reason:
+        return no_answer("infeasible", found.reason, len(problem.names), OBJECTIVE)
+    excess = problem.mean - problem.risk_free
+    limits = budgeted(problem, found)
+    answer = minimise(problem, problem.mandate.risk_aversion * problem.cov, -excess, limits, OBJECTIVE, WEEKS_PER_YEAR)
+    return answer._replace(note=found.note)
+
+
+def budgeted(problem: Problem, found: group_budgets.Budgets) -> Limits:
+    """The problem's bounds and the budgets of its groups."""
+    n = len(problem.names)
+    names = [f"budget of group {group}" for group in problem.groups]
+    return Limits(
+        np.zeros(n) + problem.lower, np.zeros(n) + problem.upper, found.member, found.sums, LOWER, UPPER, names
+    )
 
 
 class MeanVariance(NamedTuple):

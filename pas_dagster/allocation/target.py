@@ -1,90 +1,135 @@
 """One allocation step on plain arrays: weekly returns in, target weights out.
 
-Outlier filter, mean and Ledoit-Wolf covariance, tangency portfolio within the bounds, volatility target, realism check.
-Names, dates, eligibility, the no-trade band and the log belong to `allocation`.
+Outlier filter, mean and covariance make the estimate, which all schemes share; a scheme answers with a mix, which is
+scaled to the volatility target and checked. Names, dates, eligibility, turnover, the no-trade band and the log belong
+to `allocation`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from pas_dagster.allocation.estimators import (
+    ROOT_YEAR,
     WEEKS_PER_YEAR,
     BoolArray,
     FloatArray,
-    ledoit_wolf,
+    annual_volatility,
+    covariance,
     sample_mean,
     winsorise,
 )
-from pas_dagster.allocation.max_sharpe import Tangency, max_sharpe
+from pas_dagster.allocation.max_sharpe import scheme as max_sharpe
 from pas_dagster.allocation.policy import Policy
+from pas_dagster.allocation.problem import Answer, Problem, Scheme, make_problem
 from pas_dagster.allocation.volatility_target import to_volatility
 
 TOLERANCE = 1e-9  # absolute slack of the checks on weights, relative slack of the check on volatility
 
+Clock = Callable[[], float]
 TargetStatus = Literal["optimal", "infeasible", "failed", "unrealistic"]
 
 
-class Target(NamedTuple):
-    """Outcome of `target_weights` for n sleeves over T weeks.
+class Estimate(NamedTuple):
+    """What the returns say of n sleeves over T weeks; weekly, not annual.
 
     Attributes:
-        status: `optimal`; `infeasible` or `failed` as the optimiser says; `unrealistic` if its answer is not believed.
-        reason: one sentence, empty when optimal.
-        weights: (n,), shares of the account after the volatility target, sum at most 1; all NaN unless optimal.
         clean: (T, n), returns after the outlier filter.
         clipped: (T, n), the cells that the filter changed.
-        mean: (n,), weekly.
-        cov: (n, n), weekly.
-        shrinkage: Ledoit-Wolf intensity.
-        tangency: the fully invested portfolio before the volatility target, weekly.
+        mean: (n,).
+        cov: (n, n).
+        shrinkage: intensity of the covariance's shrinkage.
     """
 
-    status: TargetStatus
-    reason: str
-    weights: FloatArray
     clean: FloatArray
     clipped: BoolArray
     mean: FloatArray
     cov: FloatArray
     shrinkage: float
-    tangency: Tangency
 
 
-def target_weights(returns: FloatArray, policy: Policy) -> Target:
-    """Weights of the tangency portfolio of the filtered returns, scaled to the volatility target.
+class Target(NamedTuple):
+    """Outcome of `target_weights` for n sleeves.
 
-    Never raises on numbers. Overflow turns into a `failed` status.
+    Attributes:
+        status: `optimal`; `infeasible` or `failed` as the scheme says; `unrealistic` if its answer is not believed.
+        reason: one sentence, empty when optimal.
+        weights: (n,), shares of the account after the volatility target, sum at most 1 or the leverage allowed; all NaN
+            unless optimal.
+        answer: of the scheme, before the volatility target.
+    """
 
-    Args:
-        returns: (T, n) simple weekly returns, T ≥ 2, newest last; order does not matter to the answer.
-        policy: bounds, target and limits.
+    status: TargetStatus
+    reason: str
+    weights: FloatArray
+    answer: Answer
+
+
+def estimate(returns: FloatArray, policy: Policy) -> Estimate:
+    """Filtered returns, mean and covariance of simple weekly returns (T, n), T ≥ 2, newest last.
+
+    Never raises on numbers: an overflow is a number that is not finite.
 
     >>> x = np.array([[0.01, 0.02], [0.02, -0.01], [-0.01, 0.02], [0.02, 0.01]])
-    >>> target = target_weights(x, Policy(max_weight=0.6, target_volatility=0.05))
+    >>> estimate(x, Policy()).mean.round(4).tolist()
+    [0.01, 0.01]
+    """
+    with np.errstate(all="ignore"):
+        clean, clipped = winsorise(returns, policy.outlier_k)
+        cov, shrinkage = covariance(policy.covariance, clean, policy.ewma_decay)
+        return Estimate(clean, clipped, sample_mean(clean), cov, shrinkage)
+
+
+def bounded_problem(names: tuple[str, ...], found: Estimate, policy: Policy, **more) -> Problem:
+    """The problem of an estimate under a policy; `more` as in `make_problem`.
+
+    >>> found = estimate(np.array([[0.01, 0.02], [0.02, -0.01], [-0.01, 0.02]]), Policy())
+    >>> bounded_problem(("a", "b"), found, Policy()).upper
+    0.4
+    """
+    return make_problem(
+        names,
+        found.clean,
+        found.mean,
+        found.cov,
+        policy.min_weight,
+        policy.max_weight,
+        policy.risk_free / WEEKS_PER_YEAR,
+        policy.target_volatility / ROOT_YEAR,
+        **more,
+    )
+
+
+def target_weights(problem: Problem, policy: Policy, scheme: Scheme = max_sharpe, clock: Clock | None = None) -> Target:
+    """Weights of a scheme's mix, scaled to the volatility target.
+
+    Never raises on numbers: overflow is a `failed` status.
+
+    Args:
+        problem: the estimates and limits.
+        policy: bounds, target and limits.
+        scheme: answers the problem.
+        clock: seconds, to time the scheme with.
+
+    >>> x = np.array([[0.01, 0.02], [0.02, -0.01], [-0.01, 0.02], [0.02, 0.01]])
+    >>> policy = Policy(max_weight=0.6, target_volatility=0.05)
+    >>> target = target_weights(bounded_problem(("a", "b"), estimate(x, policy), policy), policy)
     >>> target.status, target.weights.round(3).tolist()
     ('optimal', [0.428, 0.428])
     """
     with np.errstate(all="ignore"):
-        clean, clipped = winsorise(returns, policy.outlier_k)
-        mean = sample_mean(clean)
-        cov, shrinkage = ledoit_wolf(clean)
-        risk_free = policy.risk_free / WEEKS_PER_YEAR
-        tangency = max_sharpe(mean, cov, policy.min_weight, policy.max_weight, risk_free)
-        status, reason, weights = _scaled(tangency, mean - risk_free, cov, policy)
-    return Target(status, reason, weights, clean, clipped, mean, cov, shrinkage, tangency)
-
-
-def annual_volatility(weights: FloatArray, cov: FloatArray) -> float:
-    """Annual volatility of weights (n,) under a weekly covariance (n, n).
-
-    >>> round(annual_volatility(np.array([1.0]), np.array([[0.0004]])), 4)
-    0.1442
-    """
-    return math.sqrt(max(float(weights @ cov @ weights), 0.0) * WEEKS_PER_YEAR)
+        if clock is None:
+            answer = scheme(problem)
+        else:
+            start = clock()
+            answer = scheme(problem)
+            answer = answer._replace(seconds=clock() - start)
+        status, reason, weights = _scaled(answer, problem.cov, policy)
+    return Target(status, reason, weights, answer)
 
 
 def broken_limit(weights: FloatArray, volatility: float, policy: Policy) -> str:
@@ -98,34 +143,39 @@ def broken_limit(weights: FloatArray, volatility: float, policy: Policy) -> str:
     >>> broken_limit(np.array([0.5, 0.2]), 0.05, Policy(max_weight=0.4))
     'the largest weight is 0.5, above 0.4'
     """
-    total, least, most = float(weights.sum()), float(weights.min()), float(weights.max())
+    total, least, most = (float(op.reduce(weights)) for op in (np.add, np.minimum, np.maximum))
     if not (math.isfinite(total) and math.isfinite(volatility)):
         return "the weights or their volatility are not finite"
     if least < policy.min_weight - TOLERANCE:
         return f"the smallest weight is {least:.6g}, below {policy.min_weight:.6g}"
     if most > policy.max_weight + TOLERANCE:
         return f"the largest weight is {most:.6g}, above {policy.max_weight:.6g}"
-    if total > 1.0 + TOLERANCE:
-        return f"the weights sum to {total:.6g}, more than 1"
+    if total > policy.max_leverage + TOLERANCE:
+        return f"the weights sum to {total:.6g}, more than {policy.max_leverage:.6g}"
     if volatility > policy.target_volatility * (1.0 + TOLERANCE):
         return f"the volatility is {volatility:.6g} a year, above the target {policy.target_volatility:.6g}"
     return ""
 
 
-def _scaled(
-    tangency: Tangency, excess: FloatArray, cov: FloatArray, policy: Policy
-) -> tuple[TargetStatus, str, FloatArray]:
-    """Volatility target and realism check of a tangency portfolio."""
-    if tangency.status != "optimal":
-        return tangency.status, tangency.reason, tangency.weights
-    annual = tangency.volatility * math.sqrt(WEEKS_PER_YEAR)
-    nothing = np.full(excess.size, np.nan)
+def _scaled(answer: Answer, cov: FloatArray, policy: Policy) -> tuple[TargetStatus, str, FloatArray]:
+    """Volatility target and realism check of a mix."""
+    if answer.status != "optimal":
+        return answer.status, answer.reason, answer.weights
+    total = float(answer.weights.sum())
+    annual = answer.volatility * ROOT_YEAR / total if total > 0.0 else math.nan
+    nothing = np.full(answer.weights.size, np.nan)
     if not 0.0 < annual <= policy.max_volatility:
         why = f"the volatility is {annual:.6g} a year, outside (0, {policy.max_volatility:.6g}]"
         return "unrealistic", why, nothing
-    weekly_target = policy.target_volatility / math.sqrt(WEEKS_PER_YEAR)
     scaled = to_volatility(
-        tangency.weights, tangency.volatility, weekly_target, excess, cov, policy.min_weight, policy.max_weight
+        answer.weights,
+        answer.volatility,
+        policy.target_volatility / ROOT_YEAR,
+        cov @ answer.weights if answer.excess is None else answer.excess,
+        cov,
+        policy.min_weight,
+        policy.max_weight,
+        policy.max_leverage,
     )
     if scaled.status != "optimal":
         return scaled.status, scaled.reason, nothing

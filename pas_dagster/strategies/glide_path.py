@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from pas_dagster.allocation.estimators import WEEKS_PER_YEAR, FloatArray, ledoit_wolf, sample_mean
+from pas_dagster.allocation.glide_path import equity_share
 from pas_dagster.allocation.max_sharpe import max_sharpe
 from pas_dagster.allocation.mean_variance_groups import mean_variance_groups
 from pas_dagster.calendar import Cadence
@@ -15,8 +16,6 @@ from pas_dagster.strategies.contract import Fraction, NotEnoughData, Weights, st
 from pas_dagster.strategies.history import AsOf, Window
 from pas_dagster.strategies.policy_50_25_25 import BOND_FUNDS, EQUITY_FUNDS, READS, Funds, Weeks, held, weekly_returns
 
-AGES = (30.0, 50.0, 65.0)
-SHARES = (0.9, 0.7, 0.4)
 BILL = "3m"
 RATE_DAYS = 1_150  # calendar days that hold the longest look-back
 
@@ -88,15 +87,6 @@ def glide_path(
     x = returns.to_numpy()
     excess = sample_mean(x) - _bill_yield(data, len(x)) / WEEKS_PER_YEAR
     return held(names, _weights(excess, _covariance(x), is_bond, share, safe, max_weight))
-
-
-def equity_share(age: float) -> float:
-    """The share in equities at an age in years: 0.9 to 30, 0.7 at 50, 0.4 from 65, linear between.
-
-    >>> [round(equity_share(age), 12) for age in (30, 40, 50, 57.5, 65, 80)]
-    [0.9, 0.8, 0.7, 0.55, 0.4, 0.4]
-    """
-    return float(np.interp(age, AGES, SHARES))
 
 
 def _check_room(is_bond: np.ndarray, share: float, safe: float, most: float) -> None:

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pas_dagster.allocation import Policy
+from pas_dagster.allocation.target import Estimate, Target, bounded_problem, estimate, target_weights
+
 
 @pytest.fixture(scope="session")
 def quant_data() -> Path:
@@ -16,6 +19,15 @@ def quant_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the recorded reference data is not at {folder}; set PAS_SHARED_DATA to its folder")
     return folder
+
+
+def step(returns: NDArray[np.float64], policy: Policy) -> tuple[Estimate, Target]:
+    """The estimate and the maximum-Sharpe target of weekly returns (T, n)."""
+    found = estimate(returns, policy)
+    names = tuple(f"sleeve {i:02d}" for i in range(returns.shape[1]))
+    with np.errstate(all="ignore"):
+        problem = bounded_problem(names, found, policy)
+    return found, target_weights(problem, policy)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The weekly decision: invariants over random weeks, and each rule by an example."""
 
 import math
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pas_dagster.allocation import Allocation, Policy, allocate
-from pas_dagster.allocation.target import annual_volatility, target_weights
+from pas_dagster.allocation import SCHEMES, Allocation, Mandate, Policy, allocate, allocate_all
+from pas_dagster.allocation.estimators import annual_volatility
+from pas_dagster_tests.allocation.conftest import step
+from pas_dagster_tests.allocation.problems import MANDATE
+
+DAY = date(2024, 4, 8)
 
 
 def frame(seed: int, sleeves: int = 8, weeks: int = 14, drift: float = 0.003) -> pd.DataFrame:
@@ -58,7 +63,7 @@ def test_limits_hold_after_every_step(seed: int, sleeves: int, target: float, ba
         return
     check_limits(result, policy)
     assert min(result.weights.values()) >= low - 1e-9
-    unbanded = target_weights(weekly.tail(12).to_numpy().copy(), policy).weights
+    unbanded = step(weekly.tail(12).to_numpy().copy(), policy)[1].weights
     for name, aim in zip(weekly.columns, unbanded, strict=True):
         # A sleeve is either traded to its target or kept, and only small changes are kept.
         kept = result.weights[name] == previous[name] and abs(aim - previous[name]) <= band + 1e-9
@@ -118,14 +123,14 @@ def test_only_the_last_weeks_count() -> None:
 def test_moments_are_those_of_the_final_weights() -> None:
     weekly, policy = frame(7), Policy(risk_free=0.02, target_volatility=0.05)
     result = allocate(weekly, {}, policy)
-    target = target_weights(weekly.tail(12).to_numpy().copy(), policy)
+    found, _ = step(weekly.tail(12).to_numpy().copy(), policy)
     w = np.array([result.weights[name] for name in weekly.columns])
     assert result.status == "optimal" and 0.0 < result.cash < 1.0
-    assert result.volatility == pytest.approx(annual_volatility(w, target.cov), rel=1e-12)
-    expected_return = float(52 * w @ target.mean + 0.02 * result.cash)
+    assert result.volatility == pytest.approx(annual_volatility(w, found.cov), rel=1e-12)
+    expected_return = float(52 * w @ found.mean + 0.02 * result.cash)
     assert result.expected_return == pytest.approx(expected_return, rel=1e-12)
-    assert result.sharpe == pytest.approx((expected_return - 0.02) / annual_volatility(w, target.cov))
-    assert result.shrinkage == target.shrinkage
+    assert result.sharpe == pytest.approx((expected_return - 0.02) / annual_volatility(w, found.cov))
+    assert result.shrinkage == found.shrinkage
 
 
 def test_a_late_starter_and_an_idle_sleeve_are_not_eligible() -> None:
@@ -148,9 +153,9 @@ def test_a_planted_outlier_is_logged_and_does_not_buy_weight() -> None:
     weekly = frame(9)
     weekly.loc[weekly.index[-3], "d"] = 0.9
     result = allocate(weekly, {}, Policy())
-    (step,) = [step for step in steps(result, "outlier") if step.sleeve == "d"]
-    assert "week 2024-03-22: 0.9 clipped to" in step.note
-    assert step.value is not None and step.value < 0.2
+    (one,) = [one for one in steps(result, "outlier") if one.sleeve == "d"]
+    assert "week 2024-03-22: 90 % clipped to" in one.note
+    assert one.value is not None and one.value < 0.2
 
 
 def test_nothing_eligible_and_nothing_held_is_cash() -> None:
@@ -245,8 +250,12 @@ def test_log_rows_are_tidy_and_cover_the_decision() -> None:
         "mean",
         "volatility",
         "shrinkage",
-        "max_sharpe",
-        "tangency",
+        "scheme",
+        "mix",
+        "constraint",
+        "mix_return",
+        "mix_volatility",
+        "residual",
         "volatility_target",
         "realism",
         "no_trade_band",
@@ -264,3 +273,151 @@ def test_two_sleeves_of_one_name_are_refused() -> None:
     weekly.columns = ["a", "a", *weekly.columns[2:]]
     with pytest.raises(ValueError, match="same name"):
         allocate(weekly, {}, Policy())
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 10**6),
+    sleeves=st.integers(4, 12),
+    low=st.sampled_from([0.0, 0.02]),
+    target=st.sampled_from([0.03, 0.08, 0.3]),
+    covariance=st.sampled_from(["ledoit_wolf", "constant_correlation", "ewma"]),
+    budget=st.sampled_from([None, 0.1]),
+    leverage=st.sampled_from([1.0, 1.4]),
+)
+def test_bounds_sum_and_target_hold_in_the_final_answer_of_every_scheme(
+    seed: int, sleeves: int, low: float, target: float, covariance, budget: float | None, leverage: float
+) -> None:
+    policy = Policy(
+        min_weight=low,
+        target_volatility=target,
+        covariance=covariance,
+        turnover_budget=budget,
+        max_leverage=leverage,
+        risk_free=0.02,
+    )
+    weekly, rng = frame(seed, sleeves), np.random.default_rng(seed)
+    previous = {
+        name: dict(zip(weekly.columns, rng.dirichlet(np.ones(sleeves)).tolist(), strict=True)) for name in SCHEMES
+    }
+    answers = allocate_all(weekly, previous, policy, MANDATE, float(rng.random()), DAY)
+    assert list(answers) == list(SCHEMES)
+    for name, answer in answers.items():
+        assert answer.scheme == name
+        numbers = [*answer.weights.values(), answer.cash, *(s.value for s in answer.steps if s.value is not None)]
+        assert np.isfinite(numbers).all()
+        assert bool(answer.reason) == (answer.status != "optimal")
+        if answer.status != "optimal":
+            assert answer.weights == pytest.approx(previous[name])
+            continue
+        weights = np.array(list(answer.weights.values()))
+        assert weights.min() >= low - 1e-9 and weights.max() <= 0.4 + 1e-9
+        assert weights.sum() <= leverage + 1e-9
+        assert answer.cash == pytest.approx(1.0 - weights.sum(), abs=1e-9)
+        assert answer.volatility is not None and answer.volatility <= target * (1 + 1e-9)
+        assert answer.residual is not None and answer.residual <= 1e-8
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_one_scheme_alone_answers_what_it_answers_among_all(name: str) -> None:
+    weekly, policy = frame(21), Policy(target_volatility=0.05)
+    previous = {"a": 0.1, "gone": 0.05}
+    alone = allocate(weekly, previous, policy, name, MANDATE, 0.3, DAY)
+    together = allocate_all(weekly, {name: previous}, policy, MANDATE, 0.3, DAY)[name]
+    assert alone == together
+    assert alone.log_rows() == together.log_rows()
+    order = list(weekly.columns[::-1])
+    assert allocate(weekly[order], previous, policy, name, MANDATE, 0.3, DAY) == alone
+
+
+def test_each_scheme_continues_from_its_own_weights() -> None:
+    weekly = frame(2, drift=-0.05)
+    answers = allocate_all(weekly, {"max_sharpe": {"a": 0.2}, "robust_min_max": {"b": 0.3}}, Policy())
+    assert answers["max_sharpe"].status == answers["robust_min_max"].status == "held"
+    assert answers["max_sharpe"].weights["a"] == 0.2 and answers["robust_min_max"].weights["b"] == 0.3
+    assert answers["glide_path"].status == "cash"
+    assert answers["min_variance"].status == "optimal"
+
+
+def test_seconds_are_measured_by_the_clock_that_is_handed_in_and_are_not_part_of_the_decision() -> None:
+    ticks = iter(range(100))
+    timed = allocate(frame(3), {}, Policy(), clock=lambda: float(next(ticks)))
+    untimed = allocate(frame(3), {}, Policy())
+    assert (timed.seconds, untimed.seconds) == (1.0, None)
+    assert timed == untimed and timed.log_rows() == untimed.log_rows()
+
+
+def test_active_constraints_and_the_residual_are_in_the_decision_and_in_the_log() -> None:
+    answer = allocate(frame(13), {}, Policy(max_weight=0.2))
+    capped = [one for one in answer.active if one.name.startswith("upper max_weight of ")]
+    assert capped and all(one.multiplier is not None and one.multiplier >= 0.0 for one in capped)
+    logged = {step.note.split(";")[0]: step.value for step in steps(answer, "constraint")}
+    assert logged == {one.name: one.multiplier for one in answer.active}
+    assert steps(answer, "residual")[0].value == answer.residual
+
+
+def test_a_scheme_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="no scheme 'guess'"):
+        allocate(frame(1), {}, Policy(), "guess")
+    with pytest.raises(ValueError, match="no scheme 'guess'"):
+        allocate_all(frame(1), {"guess": {}}, Policy())
+
+
+def test_the_age_is_that_of_the_decisions_year() -> None:
+    mandate = Mandate(birth_year=1974)
+    for year, share in ((2024, 0.7), (2004, 0.9), (2039, 0.4)):
+        answer = allocate(
+            frame(4),
+            {},
+            Policy(target_volatility=1.0, no_trade_band=0.0),
+            "glide_path",
+            mandate,
+            None,
+            date(year, 6, 1),
+        )
+        assert sum(answer.weights.values()) == pytest.approx(share, abs=1e-9)
+
+
+def test_leverage_borrows_only_when_the_policy_allows_it() -> None:
+    weekly = frame(5) * 0.1
+    plain = allocate(weekly, {}, Policy(), "risk_parity")
+    levered = allocate(weekly, {}, Policy(max_leverage=1.5, risk_free=0.02), "risk_parity")
+    assert plain.cash == pytest.approx(0.0, abs=1e-12)
+    assert levered.cash == pytest.approx(-0.5, abs=1e-9)
+    again = allocate(weekly, levered.weights, Policy(max_leverage=1.5, risk_free=0.02), "risk_parity")
+    assert not any("unusable" in step.note for step in again.steps)
+
+
+def test_pitfall_2_the_final_answer_is_the_constrained_optimum_not_a_clipped_one() -> None:
+    weekly, policy = frame(30, sleeves=10), Policy(target_volatility=1.0, no_trade_band=0.0, max_weight=0.25)
+    found, target = step(weekly.tail(12).to_numpy().copy(), policy)
+    free = np.linalg.solve(found.cov, found.mean)
+    clipped = np.clip(free / free.sum(), 0.0, 0.25)
+    clipped /= clipped.sum()
+    assert np.abs(clipped - target.weights).max() > 0.01
+
+    def sharpe(w: np.ndarray) -> float:
+        return float(w @ found.mean / np.sqrt(w @ found.cov @ w))
+
+    answer = allocate(weekly, {}, policy)
+    final = np.array([answer.weights[name] for name in weekly.columns])
+    assert clipped.max() > 0.25 or sharpe(final) >= sharpe(clipped)
+    assert final.max() <= 0.25 + 1e-12 and final.sum() == pytest.approx(1.0)
+
+
+def test_pitfall_7_missing_returns_are_never_taken_for_zeros() -> None:
+    weekly = frame(8)
+    filled = weekly.copy()
+    weekly.iloc[-12:-6, 0] = np.nan
+    filled.iloc[-12:-6, 0] = 0.0
+    answers = allocate_all(weekly, {}, Policy(), decision=DAY)
+    assert all(answer.weights["a"] == 0.0 for answer in answers.values())
+    assert allocate(filled, {}, Policy(), "min_variance").weights["a"] > 0.0  # what the zeros would have bought
+
+
+def test_pitfall_8_an_idle_sleeve_leaves_every_scheme() -> None:
+    weekly = frame(8)
+    weekly["a"] = 0.0
+    for answer in allocate_all(weekly, {}, Policy(), decision=DAY).values():
+        assert answer.status == "optimal" and answer.weights["a"] == 0.0
+        assert {s.sleeve: s.note for s in steps(answer, "eligibility")}["a"] == "idle"

@@ -1,12 +1,25 @@
 """Outlier filter, mean and Ledoit-Wolf covariance."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.covariance import ledoit_wolf as sklearn_ledoit_wolf
 
-from pas_dagster.allocation.estimators import MAD_TO_SIGMA, ledoit_wolf, sample_mean, winsorise
+from pas_dagster.allocation.estimators import (
+    MAD_TO_SIGMA,
+    annual_rate,
+    annual_volatility,
+    constant_correlation,
+    covariance,
+    ewma,
+    ledoit_wolf,
+    sample_mean,
+    winsorise,
+)
 
 
 @pytest.mark.parametrize("shape", [(12, 20), (52, 20), (12, 2), (12, 1), (3, 30), (2, 5)])
@@ -90,3 +103,117 @@ def test_winsorise_stays_within_its_limits_and_never_writes_to_its_input(seed: i
     assert (np.abs(clean - centre) <= limit * (1 + 1e-12) + 1e-15).all()
     np.testing.assert_array_equal(clean[~changed], x[~changed])
     assert not np.shares_memory(clean, x)
+
+
+def test_constant_correlation_is_that_of_the_paper_term_by_term() -> None:
+    # Ledoit and Wolf (2004), appendix B, written out in loops.
+    x = np.random.default_rng(3).normal(0.0, 0.02, (15, 4)) @ np.array(
+        [[1, 0.5, 0, 0.2], [0, 1, 0.3, 0], [0, 0, 2, 0.1], [0, 0, 0, 0.5]]
+    )
+    T, n = x.shape
+    d = x - x.mean(axis=0)
+    S = d.T @ d / T
+    r = np.mean([S[i, j] / np.sqrt(S[i, i] * S[j, j]) for i in range(n) for j in range(n) if i != j])
+    F = np.array([[S[i, j] if i == j else r * np.sqrt(S[i, i] * S[j, j]) for j in range(n)] for i in range(n)])
+
+    def pi(i: int, j: int) -> float:
+        return sum((d[t, i] * d[t, j] - S[i, j]) ** 2 for t in range(T)) / T
+
+    def theta(k: int, i: int, j: int) -> float:
+        return sum((d[t, k] ** 2 - S[k, k]) * (d[t, i] * d[t, j] - S[i, j]) for t in range(T)) / T
+
+    total = sum(pi(i, j) for i in range(n) for j in range(n))
+    rho = sum(pi(i, i) for i in range(n)) + sum(
+        r / 2 * (np.sqrt(S[j, j] / S[i, i]) * theta(i, i, j) + np.sqrt(S[i, i] / S[j, j]) * theta(j, i, j))
+        for i in range(n)
+        for j in range(n)
+        if i != j
+    )
+    delta = min(1.0, max(0.0, (total - rho) / ((F - S) ** 2).sum() / T))
+    cov, shrinkage = constant_correlation(x)
+    assert 0.0 < delta < 1.0
+    assert shrinkage == pytest.approx(delta, rel=1e-12)
+    np.testing.assert_allclose(cov, delta * F + (1 - delta) * S, rtol=1e-12)
+
+
+@pytest.mark.shared
+def test_the_intensities_of_pyportfolioopt_on_its_own_prices(quant_data: Path) -> None:
+    pypfopt = pytest.importorskip("pypfopt")
+    prices = pd.read_csv(quant_data / "pypfopt" / "stock_prices.csv", index_col="date", parse_dates=True)
+    peer = pypfopt.CovarianceShrinkage(prices)
+    filled = np.nan_to_num(peer.X.to_numpy())  # it takes missing returns for zeros
+    assert ledoit_wolf(filled)[1] == pytest.approx(0.00625610, abs=5e-9)
+    peer.ledoit_wolf("constant_correlation")
+    assert peer.delta == pytest.approx(0.01795506, abs=5e-9)
+    # That number mixes a pairwise covariance (ddof 1) with moments of the zero-filled returns. From one and the same
+    # covariance its formula gives what ours does.
+    peer.S = np.cov(filled.T, ddof=0)
+    peer.ledoit_wolf("constant_correlation")
+    cov, shrinkage = constant_correlation(filled)
+    assert shrinkage == pytest.approx(peer.delta, rel=1e-10)
+    np.testing.assert_allclose(cov, peer._ledoit_wolf_constant_correlation()[0], rtol=1e-10, atol=1e-18)
+
+
+def test_pitfall_6_levering_one_sleeve_leaves_the_variances_of_the_others_alone_with_constant_correlation(
+    returns,
+) -> None:
+    levered = returns * np.array([5.0] + [1.0] * 9)
+    calm = ledoit_wolf(levered)[0].diagonal()[1:] / ledoit_wolf(returns)[0].diagonal()[1:]
+    assert calm.max() > 1.1
+    variances = constant_correlation(levered)[0].diagonal()[1:] / constant_correlation(returns)[0].diagonal()[1:]
+    np.testing.assert_allclose(variances, 1.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["ledoit_wolf", "constant_correlation", "ewma"])
+def test_every_covariance_scales_permutes_and_has_an_intensity_between_0_and_1(kind, returns) -> None:
+    cov, shrinkage = covariance(kind, returns)
+    assert 0.0 <= shrinkage <= 1.0
+    np.testing.assert_array_equal(cov, cov.T)
+    scaled, same = covariance(kind, returns * 1e-3)
+    np.testing.assert_allclose(scaled, 1e-6 * cov, rtol=1e-12)
+    assert same == pytest.approx(shrinkage, rel=1e-10)
+    order = np.random.default_rng(1).permutation(10)
+    np.testing.assert_allclose(
+        covariance(kind, returns[:, order])[0], cov[np.ix_(order, order)], rtol=1e-11, atol=1e-18
+    )
+
+
+def test_pitfall_4_twelve_weeks_of_twenty_sleeves_have_no_free_money_under_any_covariance(rng) -> None:
+    x = rng.normal(0.002, 0.02, (12, 20)) + rng.normal(0.0, 0.01, (12, 1))
+    assert np.linalg.matrix_rank(np.cov(x.T)) == 11
+    for kind in ("ledoit_wolf", "ewma"):
+        assert np.linalg.cond(covariance(kind, x)[0]) < 100
+    assert np.linalg.eigvalsh(covariance("constant_correlation", x)[0])[0] > 0.0
+
+
+def test_ewma_before_shrinkage_is_that_of_pandas_and_with_decay_1_it_is_ledoit_wolf(returns) -> None:
+    cov, shrinkage = ewma(returns, 0.9)
+    raw = pd.DataFrame(returns).ewm(alpha=0.1, adjust=True).cov(bias=True).loc[11].to_numpy()
+    target = np.eye(10) * raw.trace() / 10
+    np.testing.assert_allclose(cov, shrinkage * target + (1 - shrinkage) * raw, rtol=1e-12)
+    flat, same = ewma(returns, 1.0)
+    np.testing.assert_allclose(flat, ledoit_wolf(returns)[0], rtol=1e-12, atol=1e-18)
+    assert same == pytest.approx(ledoit_wolf(returns)[1], rel=1e-10)
+
+
+def test_ewma_weighs_the_newest_week_most(returns) -> None:
+    early, late = returns.copy(), returns.copy()
+    early[0, 0], late[11, 0] = 0.3, 0.3
+    assert ewma(late, 0.8)[0][0, 0] > 2.0 * ewma(early, 0.8)[0][0, 0]
+
+
+@pytest.mark.parametrize("kind", ["ledoit_wolf", "constant_correlation", "ewma"])
+def test_one_sleeve_is_not_shrunk(kind, returns) -> None:
+    cov, shrinkage = covariance(kind, returns[:, :1], 1.0)
+    assert shrinkage == 0.0 and cov[0, 0] == pytest.approx(returns[:, 0].var())
+
+
+def test_pitfall_11_a_week_is_annualised_with_52_in_one_place() -> None:
+    assert annual_rate(0.01) == 0.52
+    assert annual_volatility(np.array([1.0]), np.array([[0.0001]])) == pytest.approx(0.01 * np.sqrt(52))
+
+
+def test_pitfall_12_the_mean_is_arithmetic_not_logarithmic() -> None:
+    x = np.array([[0.5], [-0.5]])
+    assert sample_mean(x).tolist() == [0.0]
+    assert np.log1p(x).mean() < -0.14  # what a logarithmic mean would say, and no portfolio of it is linear

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from pas_dagster.allocation.mean_variance_groups import mean_variance_groups
+from pas_dagster.allocation import Policy
+from pas_dagster.allocation.mean_variance_groups import mean_variance_groups, scheme
+from pas_dagster_tests.allocation.problems import problem
 
 GROUP = np.array([0, 0, 0, 1, 1, 2, 2])
 BUDGETS = np.array([0.5, 0.25, 0.2])
@@ -106,3 +108,26 @@ def test_unusable_numbers_fail(bad: float) -> None:
     assert mean_variance_groups(mean, cov * 0.0, GROUP, BUDGETS).status == "failed"
     assert mean_variance_groups(mean, cov, GROUP[:3], BUDGETS).status == "failed"
     assert mean_variance_groups(mean, cov, GROUP + 1, BUDGETS).status == "failed"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_scheme_is_the_same_portfolio_in_excess_of_cash(seed: int) -> None:
+    given = problem(seed, policy=Policy(risk_free=0.03))
+    expected = mean_variance_groups(
+        given.mean - given.risk_free, given.cov, given.group, given.budgets, 0.4, given.mandate.risk_aversion
+    )
+    answer = scheme(given)
+    np.testing.assert_allclose(answer.weights, expected.weights, atol=1e-10)
+
+
+def test_the_multiplier_of_a_budget_is_the_utility_of_raising_it() -> None:
+    given, step = problem(3), 1e-6
+    raised = given._replace(budgets=given.budgets + np.array([step, 0.0, 0.0]))
+
+    def utility(weights: np.ndarray) -> float:
+        excess = (given.mean - given.risk_free) @ weights
+        return float(52 * (excess - 0.5 * given.mandate.risk_aversion * weights @ given.cov @ weights))
+
+    gain = (utility(scheme(raised).weights) - utility(scheme(given).weights)) / step
+    (price,) = (one.multiplier for one in scheme(given).active if one.name == "budget of group bonds")
+    assert gain == pytest.approx(price, rel=1e-3, abs=1e-5)

@@ -12,6 +12,7 @@ def test_defaults() -> None:
     assert (policy.window_weeks, policy.min_weight, policy.max_weight) == (12, 0.0, 0.40)
     assert (policy.target_volatility, policy.no_trade_band, policy.outlier_k) == (0.08, 0.005, 3.5)
     assert (policy.max_volatility, policy.risk_free) == (5.0, 0.0)
+    assert (policy.covariance, policy.max_leverage, policy.turnover_budget) == ("ledoit_wolf", 1.0, None)
     with pytest.raises(dataclasses.FrozenInstanceError):
         policy.window_weeks = 3  # ty: ignore[invalid-assignment]
 
@@ -36,6 +37,13 @@ def test_defaults() -> None:
         {"max_volatility": -1.0},
         {"risk_free": 2.0},
         {"risk_free": "low"},
+        {"covariance": "sample"},
+        {"ewma_decay": 0.0},
+        {"ewma_decay": 1.01},
+        {"max_leverage": 0.9},
+        {"max_leverage": float("inf")},
+        {"turnover_budget": -0.1},
+        {"turnover_budget": float("nan")},
     ],
 )
 def test_a_meaningless_policy_is_refused_in_one_sentence_that_names_the_parameter(wrong: dict) -> None:

@@ -111,15 +111,55 @@ def test_the_same_problem_gives_the_same_bits() -> None:
     assert len(answers) == 1
 
 
+def test_a_point_that_misses_the_conditions_is_refined_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = problem(2)
+    right = solve_qp(*parts)
+    assert right.residual <= 1e-12
+
+    def sloppy(*_: object, **__: object):
+        return right.x + 1e-4, 0.0, 1, {"iterations": 1, "lam": right.multipliers}
+
+    monkeypatch.setattr(solver.daqp, "solve", sloppy)
+    refined = solve_qp(*parts)
+    assert refined.status == "optimal" and refined.residual <= 1e-12
+    np.testing.assert_allclose(refined.x, right.x, atol=1e-12)
+    np.testing.assert_allclose(refined.multipliers, right.multipliers, atol=1e-12)
+
+
+def test_the_limit_of_the_residual_is_that_of_the_specification() -> None:
+    assert solver.RESIDUAL_LIMIT == 1e-8
+
+
 def test_a_wrong_answer_that_is_called_solved_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = problem(2)
     right = solve_qp(*parts)
+    assert right.multipliers.any()
 
-    def liar(*_: object):
-        return right.x + 1e-4, 0.0, 1, {"iterations": 1, "lam": right.multipliers}
+    def liar(*_: object, **__: object):
+        return right.x + 1e-4, 0.0, 1, {"iterations": 1, "lam": -right.multipliers}
 
     monkeypatch.setattr(solver.daqp, "solve", liar)
     wrong = solve_qp(*parts)
     assert wrong.status == "failed"
     assert "optimality conditions" in wrong.reason
     assert np.isnan(wrong.x).all()
+
+
+def test_a_limit_that_is_missed_by_less_than_the_solvers_own_tolerance_is_met() -> None:
+    eye, ones = np.eye(2), np.ones(2)
+    solution = solve_qp(eye, -(1.0 + 5e-7) * ones, eye, -ones, ones)
+    assert solution.status == "optimal"
+    assert solution.x.tolist() == [1.0, 1.0]
+    np.testing.assert_allclose(solution.multipliers, 5e-7, rtol=1e-6)
+
+
+def test_limits_count_in_their_own_units_however_large_the_gradient_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    eye, ones = np.eye(2), np.ones(2)
+    point = np.array([1.001, 1.0])
+
+    def beyond(*_: object, **__: object):
+        return point, 0.0, 1, {"iterations": 1, "lam": 1e12 * ones - point}
+
+    monkeypatch.setattr(solver.daqp, "solve", beyond)
+    monkeypatch.setattr(solver, "_refined", lambda *_: (point, 1e12 * ones - point))
+    assert solve_qp(eye, -1e12 * ones, eye, -ones, ones).status == "failed"

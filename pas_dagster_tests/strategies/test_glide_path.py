@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
@@ -15,10 +14,10 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.covariance import ledoit_wolf
 
-from pas_dagster.strategies import glide_path as module
+from pas_dagster.allocation.glide_path import equity_share
 from pas_dagster.strategies.audit import audit
 from pas_dagster.strategies.contract import NotEnoughData
-from pas_dagster.strategies.glide_path import equity_share, glide_path
+from pas_dagster.strategies.glide_path import glide_path
 from pas_dagster.strategies.history import History
 from pas_dagster_tests.strategies import worlds
 from pas_dagster_tests.strategies.frames import decide, prices, universe
@@ -58,11 +57,6 @@ def run(
 
 def equity(weights: Mapping[str, float]) -> float:
     return sum(weight for name, weight in weights.items() if name in EQUITIES)
-
-
-def test_the_examples_of_the_equity_share_are_true():
-    assert doctest.testmod(module).attempted > 0
-    assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize(
