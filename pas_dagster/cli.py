@@ -28,6 +28,8 @@ sandbox = typer.Typer(help="The simulated world's web sites.", no_args_is_help=T
 app.add_typer(sandbox, name="sandbox")
 strategy = typer.Typer(help="Strategies: the built-in ones and your own.", no_args_is_help=True)
 app.add_typer(strategy, name="strategy")
+explain = typer.Typer(help="Why a decision came out as it did.", no_args_is_help=True)
+app.add_typer(explain, name="explain")
 audit = typer.Typer(help="Proofs that can be run again.", no_args_is_help=True)
 app.add_typer(audit, name="audit")
 
@@ -191,9 +193,41 @@ def backtest(
     as_json: Json = False,
 ) -> None:
     """Run strategies over history, beside the account's own results, and compare them."""
+    from pas_dagster.automation import workers
+
+    workers.prepare()  # before the imports of this process: they go on side by side
     from pas_dagster.console.backtest import run
 
     run(_settings(), strategies or [], _day(since, "--from"), _day(until, "--to"), costs, interest, audits, as_json)
+
+
+@explain.command("allocation")
+def explain_allocation(
+    day: Annotated[str | None, typer.Argument(help="Day, YYYY-MM-DD; the newest allocation if left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Retell how the account was divided between the sleeves, step by step."""
+    from pas_dagster.console.explain import allocation
+
+    allocation(_settings(), _day(day, "DAY"), as_json)
+
+
+@app.command()
+def report(
+    name: Annotated[str | None, typer.Argument(help="`account` or a strategy; all of them if left out.")] = None,
+) -> None:
+    """Make the tear sheets: one page for the account and each sleeve, to open in a browser."""
+    from pas_dagster.console.sheets import run
+
+    run(_settings(), name)
+
+
+@app.command()
+def risk(as_json: Json = False) -> None:
+    """What the target is exposed to and may lose, and which rules are in force."""
+    from pas_dagster.console.risk import run
+
+    run(_settings(), as_json)
 
 
 @strategy.command("list")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dagster import Definitions, in_process_executor
 
-from pas_dagster.assets import allocation, datasets, execution, reports, strategies
+from pas_dagster.assets import alerts, allocation, datasets, execution, regimes, reports, risk, schemes, strategies
 from pas_dagster.assets.resources import Workshop
 from pas_dagster.assets.wiring import lake_io_manager
 from pas_dagster.automation.jobs import JOBS
@@ -16,9 +16,13 @@ defs = Definitions(
         *datasets.ASSETS,
         *strategies.ASSETS,
         strategies.strategy_returns,
+        *regimes.ASSETS,
         *allocation.ASSETS,
+        *schemes.ASSETS,
         *execution.ASSETS,
+        *risk.ASSETS,
         *reports.ASSETS,
+        *alerts.ASSETS,
     ],
     jobs=JOBS,
     schedules=SCHEDULES,

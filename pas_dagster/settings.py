@@ -29,6 +29,17 @@ from yaml import YAMLError
 from pas_dagster.errors import PasError
 
 PROJECT = Path(__file__).resolve().parent.parent
+CHAMPION = "champion"
+RULES: list[dict[str, Any]] = [
+    {"name": "deep drawdown", "metric": "drawdown", "operator": "<", "threshold": -0.15, "severity": "critical"},
+    {"name": "value at risk", "metric": "var_95_historical", "operator": "<", "threshold": -0.03},
+    {"name": "one name", "metric": "largest_name", "operator": ">", "threshold": 0.25},
+    {"name": "old prices", "metric": "data_age", "operator": ">", "threshold": 4.0, "severity": "critical"},
+]
+GROUPS = {
+    **dict.fromkeys(("policy_50_25_25", "glide_path", "sector_risk_parity"), "diversified"),
+    **dict.fromkeys(("leveraged_sector_momentum", "volatility_scaled_momentum", "upgrade_momentum"), "momentum"),
+}
 HOME_FILE = "home.json"
 INSTANCE_FILE = "dagster.yaml"
 HOME_KEYS = ("world", "seed", "start")
@@ -86,10 +97,69 @@ class Settings(BaseSettings):
     reddit_client_id: SecretStr | None = Field(None, description="Reddit: id of your own script application")
     reddit_client_secret: SecretStr | None = Field(None, description="Reddit: its secret")
     window_weeks: int = Field(12, ge=4, le=520, description="Weeks of sleeve returns that the allocation looks at")
-    min_weight: float = Field(0.0, ge=0, le=1, description="Smallest weight of a sleeve within the risky mix")
+    min_weight: float = Field(0.0, ge=0, le=1, description="Smallest weight of a sleeve, as a share of the account")
     max_weight: float = Field(0.40, gt=0, le=1, description="Largest weight of a sleeve")
     target_volatility: float = Field(0.08, gt=0, le=1, description="Annual volatility aimed at; the rest is cash")
     no_trade_band: float = Field(0.005, ge=0, le=0.5, description="Sleeve weights move only by more than this")
+    turnover_budget: float | None = Field(
+        None, gt=0, le=2, description="Largest sum of all weight changes of a week; none = no limit"
+    )
+    covariance: Literal["ledoit_wolf", "constant_correlation", "ewma"] = Field(
+        "ledoit_wolf", description="Estimator of the covariance of the sleeves"
+    )
+    scheme: str = Field(
+        "max_sharpe", description="Allocation scheme that the account follows, or `champion`: the best so far"
+    )
+    default_scheme: str = Field("max_sharpe", description="Scheme that the first champion has to beat")
+    champion_weeks: int = Field(156, ge=2, le=1040, description="Weeks over which champions are compared")
+    champion_least_weeks: int = Field(104, ge=2, le=1040, description="Weeks that both must have a record of")
+    champion_margin: float = Field(0.25, ge=0, le=10, description="Sharpe ratio by which a challenger has to lead")
+    champion_rest_weeks: int = Field(26, ge=1, le=520, description="Weeks between changes of the champion")
+    strategic_mix: dict[str, float] = Field(
+        {}, description="Strategic shares of the sleeves: sleeve -> share; none = equal shares"
+    )
+    sleeve_groups: dict[str, str] = Field(
+        GROUPS, description="Groups of sleeves for the budgets: sleeve -> group; the others are a group of their own"
+    )
+    group_budgets: dict[str, float] = Field(
+        {"diversified": 0.5, "momentum": 0.25}, description="Budgets: group -> share; the other sleeves get the rest"
+    )
+    tactical_tilt: float = Field(
+        0.05, ge=0, le=1, description="Largest distance of a tactical share from its strategic"
+    )
+    defensive_sleeves: list[str] = Field(
+        ["policy_50_25_25", "glide_path"], description="Sleeves that do not count as equity for the glide path"
+    )
+    birth_year: int = Field(1988, ge=1900, le=2100, description="Of the owner, for the glide path of the sleeves")
+    uncertainty: float = Field(
+        1.0, ge=0, le=100, description="Half width of the robust scheme's boxes, in standard errors"
+    )
+    risk_aversion: float = Field(5.0, gt=0, le=1000, description="Of the mean-variance scheme")
+    max_gross: float = Field(1.0, gt=0, le=1, description="Largest invested share of the account")
+    max_name: float | None = Field(
+        0.25, gt=0, le=1, description="Largest share of the account in one symbol; none = any"
+    )
+    max_sector: float | None = Field(
+        0.5, gt=0, le=1, description="Largest share of the account in the stocks of one sector; none = any"
+    )
+    risk_rules: list[dict[str, Any]] = Field(
+        RULES, description="Risk rules: name, metric, operator, threshold, and portfolio, severity, clear, days"
+    )
+    breaker_daily_loss: float | None = Field(
+        0.05, gt=0, lt=1, description="Loss of one session that trips the circuit breaker; none = no limit"
+    )
+    breaker_drawdown: float | None = Field(
+        0.20, gt=0, lt=1, description="Fall from the high that trips the circuit breaker; none = no limit"
+    )
+    breaker_data_age: float | None = Field(
+        4.0, ge=0, description="Age of prices in days that trips the circuit breaker; none = no limit"
+    )
+    breaker_cool_down: int | None = Field(
+        5, ge=0, description="Days after which a tripped breaker opens by itself; none = only a person opens it"
+    )
+    crisis_exposure: float = Field(
+        0.5, ge=0, le=1, description="Share of the targets that stands in a high-correlation crisis; 1 = no difference"
+    )
 
     @property
     def postgres_dir(self) -> Path:
@@ -115,6 +185,11 @@ class Settings(BaseSettings):
     @property
     def cache_dir(self) -> Path:
         return self.home / "cache"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Where the tear sheets are."""
+        return self.home / "reports"
 
     @classmethod
     def settings_customise_sources(

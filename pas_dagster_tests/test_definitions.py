@@ -65,9 +65,28 @@ GRAPH = {
     **{name: ("strategies", sets, sorted(["corporate_actions", *reads])) for name, (sets, reads) in DECIDE.items()},
     "strategy_returns": ("strategies", "SESSIONS", SLEEVES),
     "sleeve_trades": ("strategies", "SESSIONS", SLEEVES),
-    "allocation": ("allocation", "WEEKLY_DECISION", ["strategy_returns"]),
-    "alloc_log": ("allocation", "WEEKLY_DECISION", ["strategy_returns"]),
-    "target_portfolio": ("allocation", "SESSION_DECISION", ["allocation", *STRATEGIES]),
+    "regimes": ("risk", "WEEKLY_DECISION", ["strategy_returns"]),
+    **dict.fromkeys(
+        ("allocation", "alloc_log", "scheme_outcomes", "scheme_weights"),
+        ("allocation", "WEEKLY_DECISION", ["regimes", "strategy_returns"]),
+    ),
+    "allocation_scoreboard": ("allocation", "MONTHLY", ["scheme_weights", "strategy_returns"]),
+    **dict.fromkeys(
+        ("target_portfolio", "cuts"),
+        ("allocation", "SESSION_DECISION", ["allocation", "regimes", "universe", *STRATEGIES]),
+    ),
+    **dict.fromkeys(
+        ("exposures", "risk_metrics", "stress"),
+        (
+            "risk",
+            "WEEKLY_MON",
+            [
+                *("account_metrics", "fama_french_factors", "prices", "strategy_returns"),
+                *("target_portfolio", "universe"),
+            ],
+        ),
+    ),
+    "alerts": ("risk", "SESSIONS", ["account_metrics", "metrics", "prices", "risk_metrics"]),
     "order_batch": ("execution", "SESSION_DECISION", ["corporate_actions", "prices", "target_portfolio"]),
     "fills": ("execution", "SESSION_DECISION", ["order_batch"]),
     "account_metrics": ("execution", "SESSION_DECISION", ["fills"]),
@@ -121,7 +140,7 @@ class TestEveryAsset:
         assert "rows_are_valid" in checks or name == "alloc_log"
         assert all(check.description for check in checks.values())
         warns = {check.key.name for check in checks.values() if not check.blocking}
-        assert (node(name).group_name == "datasets" or name in STRATEGIES) == bool(warns)
+        assert (node(name).group_name == "datasets" or name in STRATEGIES or name == "alerts") == bool(warns)
         assert "rows_are_valid" not in warns
         assert "no_partition_is_empty" not in warns
 

@@ -1,57 +1,76 @@
 """Allocation: how much of the account each sleeve gets, and the target portfolio that follows."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from dagster import AssetDep, AssetExecutionContext
 
 from pas_dagster import calendar
-from pas_dagster.allocation.allocation import Allocation, allocate
+from pas_dagster.allocation.allocation import Allocation, allocate, allocate_all
+from pas_dagster.allocation.mandate import Mandate
 from pas_dagster.allocation.policy import Policy
-from pas_dagster.analytics.backtest import weekly
-from pas_dagster.assets import wiring
+from pas_dagster.allocation.schemes import SCHEMES
+from pas_dagster.assets import limits, schemes, wiring
 from pas_dagster.assets.history import symbol_changes
 from pas_dagster.assets.resources import Workshop
 from pas_dagster.assets.strategies import RETURNS, STRATEGIES, WEIGHTS
+from pas_dagster.assets.weeks import begun, daily_returns, weeks_before, whole_weeks
 from pas_dagster.lake import Lake
 from pas_dagster.partitions import LAST_PERIOD, LATEST, SESSION_DECISION, WEEKLY_DECISION
 from pas_dagster.schemas import TABLES, Table
-from pas_dagster.settings import Settings
+from pas_dagster.settings import CHAMPION, Settings
 from pas_dagster.strategies.contract import CASH
 from pas_dagster.strategies.decision import TRADED
 
 GROUP = "allocation"
 ALLOCATION = TABLES["allocation"]
 LOG = TABLES["alloc_log"]
+REGIMES = TABLES["regimes"]
+SCHEME_WEIGHTS = TABLES["scheme_weights"]
+SCHEME_OUTCOMES = TABLES["scheme_outcomes"]
 PORTFOLIOS = TABLES["portfolios"]
 
 
-def policy(chosen: Settings) -> Policy:
-    return Policy(
-        window_weeks=chosen.window_weeks,
-        min_weight=chosen.min_weight,
-        max_weight=chosen.max_weight,
-        target_volatility=chosen.target_volatility,
-        no_trade_band=chosen.no_trade_band,
-    )
+def previous_decision(lake: Lake, before: date) -> date | None:
+    """The last allocation before a day."""
+    return lake.last_partition(SCHEME_WEIGHTS, before)
 
 
-def weeks_before(returns: pd.DataFrame, decision: date, weeks: int) -> pd.DataFrame:
-    """Exactly the whole weeks that ended before the decision: weeks x sleeves; one that is not known is NaN.
-
-    The one cut of the allocation: a range run holds later weeks too, and a gap must not let older weeks move up.
-    """
-    monday = pd.Timestamp(decision - timedelta(decision.weekday()))
-    return returns.reindex(pd.date_range(end=monday - pd.Timedelta(days=7), periods=weeks, freq="7D"))
-
-
-def previous_shares(lake: Lake, before: date) -> dict[str, float]:
-    """The shares in force before a day; none at the beginning."""
+def previous_shares(lake: Lake, before: date) -> tuple[dict[str, float], date | None]:
+    """The shares decided last before a day, and when; none at the beginning."""
     condition = "decision = (select max(decision) from lake.allocation where decision < ?)"
     rows = lake.read(ALLOCATION, where=condition, values=[before])
-    return {name: share for name, share in zip(rows["sleeve"], rows["weight"], strict=True) if name != CASH}
+    shares = {name: share for name, share in zip(rows["sleeve"], rows["weight"], strict=True) if name != CASH}
+    return shares, rows["decision"].iloc[0].date() if len(rows) else None
+
+
+def scheme_shares(lake: Lake, before: date) -> dict[str, dict[str, float]]:
+    """By scheme the shares of its last decision before a day."""
+    condition = f"decision = (select max(decision) from {lake.name_of(SCHEME_WEIGHTS)} where decision < ?)"
+    rows = lake.read(SCHEME_WEIGHTS, where=condition, values=[before])
+    rows = rows[rows["sleeve"] != CASH]
+    return {str(scheme): dict(zip(own["sleeve"], own["weight"], strict=True)) for scheme, own in rows.groupby("scheme")}
+
+
+def drifted(shares: Mapping[str, float], growth: Mapping[str, float]) -> dict[str, float]:
+    """What shares of the account have become while the sleeves grew by factors; cash is what they leave.
+
+    >>> drifted({"a": 0.5}, {"a": 1.2})
+    {'a': 0.5454545454545454}
+    """
+    value = {name: share * growth.get(name, 1.0) for name, share in shares.items()}
+    account = 1.0 - sum(shares.values()) + sum(value.values())
+    return {name: one / account for name, one in value.items()}
+
+
+def growth_since(daily: pd.DataFrame, decision: date, now: date) -> dict[str, float]:
+    """Factor by which each sleeve grew from the close at which a decision traded to the last one before the next."""
+    first = pd.Timestamp(calendar.roll_forward(decision))
+    rows = daily[(daily.index > first) & (daily.index < pd.Timestamp(now))]
+    return {str(name): float(factor) for name, factor in (1.0 + rows.fillna(0.0)).prod().items()}
 
 
 def allocation_rows(decision: date, answer: Allocation, previous: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -64,19 +83,19 @@ def allocation_rows(decision: date, answer: Allocation, previous: Mapping[str, f
             "sleeve": n,
             "weight": now.get(n, 0.0),
             "previous": min(1.0, max(0.0, before.get(n, 0.0))),
+            "scheme": answer.scheme,
         }
         for n in [*names, CASH]
     ]
 
 
-def log_rows(decision: date, answer: Allocation) -> list[dict[str, Any]]:
-    outcome = {
-        "step": "status",
-        "sleeve": None,
-        "value": None,
-        "note": f"{answer.status}: {answer.reason}".rstrip(": "),
-    }
-    return [{"decision": decision, "position": at, **row} for at, row in enumerate([outcome, *answer.log_rows()])]
+def log_rows(decision: date, answer: Allocation, why: str) -> list[dict[str, Any]]:
+    outcome = f"{answer.status}: {answer.reason}".rstrip(": ")
+    heads = [
+        {"step": "status", "sleeve": None, "value": None, "note": outcome},
+        {"step": "follows", "sleeve": None, "value": None, "note": f"{answer.scheme}; {why}"},
+    ]
+    return [{"decision": decision, "position": at, **row} for at, row in enumerate([*heads, *answer.log_rows()])]
 
 
 ALLOCATION_CHECKS = [
@@ -84,67 +103,136 @@ ALLOCATION_CHECKS = [
     wiring.complete(ALLOCATION),
     wiring.sums_to_one("shares_sum_to_one", "Shares of the sleeves and cash sum to 1", "shares"),
 ]
-LOG_CHECKS = [wiring.complete(LOG)]
+
+
+def _every_scheme(rows: pd.DataFrame, _: Sequence[date]) -> str | None:
+    lacking = rows.groupby("decision")["scheme"].nunique().loc[lambda n: n != len(SCHEMES)]
+    return None if lacking.empty else f"{lacking.index[0]:%Y-%m-%d} has {lacking.iloc[0]} of {len(SCHEMES)} schemes"
 
 
 SHARES = wiring.Product("allocation", ALLOCATION, f"{ALLOCATION.doc}.", ALLOCATION_CHECKS)
-STEPS = wiring.Product("alloc_log", LOG, f"{LOG.doc}.", LOG_CHECKS)
+STEPS = wiring.Product("alloc_log", LOG, f"{LOG.doc}.", [wiring.complete(LOG)])
+EVERY_SCHEME = wiring.Check("every_scheme_answers", "Every scheme has weights for every decision", _every_scheme)
+SCHEME_SHARES = wiring.Product(
+    SCHEME_WEIGHTS.name, SCHEME_WEIGHTS, f"{SCHEME_WEIGHTS.doc}.", [wiring.valid_rows(SCHEME_WEIGHTS), EVERY_SCHEME]
+)
+SCHEME_ANSWERS = wiring.Product(
+    SCHEME_OUTCOMES.name, SCHEME_OUTCOMES, f"{SCHEME_OUTCOMES.doc}.", [wiring.valid_rows(SCHEME_OUTCOMES), EVERY_SCHEME]
+)
+
+
+class _Past(NamedTuple):
+    """What the decisions of a run see: returns of the sleeves, and crisis probabilities by decision."""
+
+    daily: pd.DataFrame
+    weekly: pd.DataFrame
+    crisis: Mapping[date, float | None]
+
+
+class _Decided(NamedTuple):
+    """The answers of all schemes to one decision, and the time they took."""
+
+    answers: dict[str, Allocation]
+    seconds: float
 
 
 @wiring.step(
     "allocation",
-    [SHARES, STEPS],
+    [SHARES, STEPS, SCHEME_SHARES, SCHEME_ANSWERS],
     GROUP,
     WEEKLY_DECISION,
-    [AssetDep(RETURNS.name, partition_mapping=LAST_PERIOD)],
+    [AssetDep(RETURNS.name, partition_mapping=LAST_PERIOD), AssetDep("regimes", partition_mapping=LATEST)],
 )
 def allocation(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
-    decisions = wiring.keys(context)
-    rules = policy(workshop.settings)
-    returns = _weekly_returns(workshop.lake, decisions, rules.window_weeks)
-    shares = previous_shares(workshop.lake, decisions[0])
+    shares = decide_shares(workshop.lake, wiring.keys(context), workshop.settings)
+    last = shares.allocation[shares.allocation["decision"] == shares.allocation["decision"].max()]
+    metadata = {f"share {name}": float(share) for name, share in zip(last["sleeve"], last["weight"], strict=True)}
+    yield from wiring.publish(context, SHARES, shares.allocation, {**metadata, "scheme": last["scheme"].iloc[0]})
+    yield from wiring.publish(context, STEPS, shares.log)
+    yield from wiring.publish(context, SCHEME_SHARES, shares.weights)
+    took = {"milliseconds of all schemes": shares.milliseconds}
+    yield from wiring.publish(context, SCHEME_ANSWERS, shares.outcomes, took)
+
+
+class Shares(NamedTuple):
+    """Rows of the four tables of an allocation, and what the schemes of the last decision took."""
+
+    allocation: pd.DataFrame
+    log: pd.DataFrame
+    weights: pd.DataFrame
+    outcomes: pd.DataFrame
+    milliseconds: float
+
+
+def decide_shares(lake: Lake, decisions: Sequence[date], chosen: Settings) -> Shares:
+    """The allocation of each decision, each from what was held after the one before."""
+    rules, wishes = schemes.policy(chosen), schemes.mandate(chosen)
+    past = _past(lake, decisions, rules.window_weeks)
+    decided = _decided(lake, decisions, past, rules, wishes)
+    answered = [row for day, one in decided.items() for row in schemes.weight_rows(day, one.answers)]
+    weights = SCHEME_WEIGHTS.conform(pd.DataFrame(answered))
+    followed = _followed(lake, weights, decisions, chosen)
     rows: list[dict[str, Any]] = []
     log: list[dict[str, Any]] = []
-    for decision in decisions:
-        answer = allocate(weeks_before(returns, decision, rules.window_weeks), shares, rules)
-        rows += allocation_rows(decision, answer, shares)
-        log += log_rows(decision, answer)
-        shares = dict(answer.weights)
-    frame, steps = ALLOCATION.conform(pd.DataFrame(rows)), LOG.conform(pd.DataFrame(log))
-    last = frame[frame["decision"] == frame["decision"].max()]
-    metadata = {f"share {name}": float(share) for name, share in zip(last["sleeve"], last["weight"], strict=True)}
-    yield from wiring.publish(context, SHARES, frame, metadata)
-    yield from wiring.publish(context, STEPS, steps)
-
-
-def _weekly_returns(lake: Lake, decisions: Sequence[date], weeks: int) -> pd.DataFrame:
-    """Weekly net returns of the sleeves, from before the first decision's window to the last decision."""
-    first = decisions[0] - timedelta(7 * (weeks + 2))
-    last = decisions[-1] - timedelta(1)
-    daily = lake.read(RETURNS, first=first, last=last, columns=["known_on", "strategy", "net"])
-    wide = daily.pivot(index="known_on", columns="strategy", values="net").reindex(columns=list(STRATEGIES))
-    begun = lake.query("select strategy, min(known_on) as day from lake.strategy_returns group by strategy")
-    return whole_weeks(wide, dict(zip(begun["strategy"], begun["day"], strict=True)))
-
-
-def whole_weeks(daily: pd.DataFrame, begun: Mapping[str, pd.Timestamp]) -> pd.DataFrame:
-    """Weekly returns where every session of the week is known; NaN elsewhere, and for a sleeve's first week.
-
-    `daily` is sessions x sleeves, `begun` the first session of each sleeve's returns: in its first week it was not
-    invested from the start.
-    """
-    if daily.empty:
-        return weekly(daily)
-    sessions = calendar.session_array(daily.index[0].date(), daily.index[-1].date()).astype("datetime64[us]")
-    index = pd.DatetimeIndex(sessions)
-    every = daily.reindex(index)
-    mondays = index - pd.to_timedelta(index.dayofweek, unit="D")
-    result = weekly(every)
-    known = every.notna().groupby(mondays).all().reindex(result.index, fill_value=False)
-    after = pd.DataFrame(
-        {name: result.index > begun.get(name, pd.Timestamp.max) for name in result}, index=result.index
+    outcomes: list[dict[str, Any]] = []
+    shares, since = previous_shares(lake, decisions[0])
+    for day in decisions:
+        scheme, why = followed[day]
+        held = drifted(shares, growth_since(past.daily, since, day)) if since else {}
+        crisis = past.crisis.get(day)
+        answer = allocate(weeks_before(past.weekly, day, rules.window_weeks), held, rules, scheme, wishes, crisis, day)
+        rows += allocation_rows(day, answer, held)
+        log += log_rows(day, answer, why)
+        outcomes += schemes.outcome_rows(day, decided[day].answers, scheme)
+        shares, since = dict(answer.weights), day
+    return Shares(
+        ALLOCATION.conform(pd.DataFrame(rows)),
+        LOG.conform(pd.DataFrame(log)),
+        weights,
+        SCHEME_OUTCOMES.conform(pd.DataFrame(outcomes)),
+        1e3 * decided[decisions[-1]].seconds,
     )
-    return result.where(known & after)
+
+
+def _decided(
+    lake: Lake, decisions: Sequence[date], past: _Past, rules: Policy, wishes: Mandate
+) -> dict[date, _Decided]:
+    """What every scheme answers, each from what it held itself."""
+    held, since = scheme_shares(lake, decisions[0]), previous_decision(lake, decisions[0])
+    found: dict[date, _Decided] = {}
+    for day in decisions:
+        growth = growth_since(past.daily, since, day) if since else {}
+        before = {scheme: drifted(own, growth) for scheme, own in held.items()}
+        began = time.perf_counter()
+        answers = allocate_all(
+            weeks_before(past.weekly, day, rules.window_weeks), before, rules, wishes, past.crisis.get(day), day
+        )
+        found[day] = _Decided(answers, time.perf_counter() - began)
+        held, since = {scheme: dict(answer.weights) for scheme, answer in answers.items()}, day
+    return found
+
+
+def _followed(
+    lake: Lake, weights: pd.DataFrame, decisions: Sequence[date], chosen: Settings
+) -> dict[date, tuple[str, str]]:
+    """The scheme of each decision, and why."""
+    fixed = schemes.default_scheme(chosen)
+    if chosen.scheme != CHAMPION:
+        return dict.fromkeys(decisions, (fixed, "the settings say so"))
+    stored = lake.read(SCHEME_WEIGHTS, last=decisions[0] - timedelta(1))
+    found = schemes.choices(lake, pd.concat([stored, weights], ignore_index=True), chosen)
+    return {day: (found[day].scheme, found[day].reason) for day in decisions}
+
+
+def _past(lake: Lake, decisions: Sequence[date], weeks: int) -> _Past:
+    """Everything from before the first decision's window to the day before the last decision."""
+    before = previous_decision(lake, decisions[0]) or decisions[0]
+    first, last = min(before, decisions[0] - timedelta(7 * (weeks + 2))), decisions[-1] - timedelta(1)
+    daily = daily_returns(lake, first, last)
+    weekly = whole_weeks(daily, begun(lake))
+    rows = lake.read(REGIMES, first=decisions[0], last=decisions[-1], columns=["decision", "probability"])
+    known = zip(rows["decision"], rows["probability"], strict=True)
+    return _Past(daily, weekly, {day.date(): float(p) for day, p in known if pd.notna(p)})
 
 
 def target_rows(
@@ -230,26 +318,41 @@ PORTFOLIO_CHECKS = [
 TARGET = wiring.Product(
     "target_portfolio",
     PORTFOLIOS,
-    f"{PORTFOLIOS.doc}. The latest shares times the latest weights at or before the decision.",
+    f"{PORTFOLIOS.doc}. The latest shares times the latest weights at or before the decision, within the limits.",
     PORTFOLIO_CHECKS,
 )
+CUT = wiring.Product("cuts", limits.CUTS, f"{limits.CUTS.doc}.", [wiring.valid_rows(limits.CUTS)])
 
 
 @wiring.step(
     "target_portfolio",
-    [TARGET],
+    [TARGET, CUT],
     GROUP,
     SESSION_DECISION,
-    [AssetDep(name, partition_mapping=LATEST) for name in ("allocation", *STRATEGIES)],
+    [
+        *[AssetDep(name, partition_mapping=LATEST) for name in ("allocation", "regimes", *STRATEGIES)],
+        AssetDep("universe", partition_mapping=LAST_PERIOD),
+    ],
 )
 def target_portfolio(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
-    decisions = wiring.keys(context)
-    shares = latest_through(workshop.lake, ALLOCATION, "sleeve", decisions)
-    weights = latest_through(workshop.lake, WEIGHTS, "strategy", decisions)
-    changes = symbol_changes(workshop.lake)
-    rows = target_rows(decisions, shares, weights[weights["strategy"].isin(list(STRATEGIES))], changes)
-    metadata = {"read from snapshot": workshop.lake.snapshot(), **_used(rows)}
-    yield from wiring.publish(context, TARGET, rows, metadata)
+    decisions, lake = wiring.keys(context), workshop.lake
+    before = lake.last_partition(PORTFOLIOS, decisions[0])
+    days = [before, *decisions] if before else decisions
+    shares = latest_through(lake, ALLOCATION, "sleeve", days)
+    weights = latest_through(lake, WEIGHTS, "strategy", days)
+    changes = symbol_changes(lake)
+    asked = target_rows(days, shares, weights[weights["strategy"].isin(list(STRATEGIES))], changes)
+    rows, cuts = limits.limited(
+        asked,
+        limits.crises(lake, days),
+        limits.caps(workshop.settings),
+        limits.Sectors(lake, days[-1]),
+        dict(zip((day.date() for day in shares["decision"]), shares["scheme"], strict=True)),
+        since=before,
+    )
+    metadata = {"read from snapshot": lake.snapshot(), **_used(rows)}
+    yield from wiring.publish(context, TARGET, PORTFOLIOS.conform(rows), metadata)
+    yield from wiring.publish(context, CUT, cuts)
 
 
 def latest_through(lake: Lake, table: Table, name: str, decisions: Sequence[date]) -> pd.DataFrame:

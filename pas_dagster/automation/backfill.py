@@ -27,10 +27,10 @@ HISTORY_ENVIRONMENT = {"DAGSTER_EVENT_BATCH_SIZE": "1000", "DAGSTER_EMIT_PARTITI
 
 @dataclass(frozen=True)
 class Layer:
-    """Assets of one partition set that can run together once everything upstream of them has run."""
+    """Assets of one partition set, or of none, that can run together once everything upstream of them has run."""
 
     keys: tuple[AssetKey, ...]
-    partitions: TimeWindowPartitionsDefinition
+    partitions: TimeWindowPartitionsDefinition | None
 
     @property
     def names(self) -> list[str]:
@@ -80,7 +80,7 @@ def _next_layer(graph: Any, waiting: set[AssetKey]) -> Layer:
         return ready[one] == by_set[one], waited_for, len(ready[one]), str(sorted(ready[one]))
 
     partitions = max(by_set, key=rank)
-    assert isinstance(partitions, TimeWindowPartitionsDefinition)
+    assert partitions is None or isinstance(partitions, TimeWindowPartitionsDefinition)
     return Layer(tuple(sorted(ready[partitions])), partitions)
 
 
@@ -93,8 +93,12 @@ def _closed(graph: Any, keys: set[AssetKey], waiting: set[AssetKey]) -> set[Asse
         ready -= blocked
 
 
-def keys_between(partitions: TimeWindowPartitionsDefinition, first: date, last: date, now: datetime) -> list[str]:
-    """Keys of the set from `first` to `last` that exist at an instant."""
+def keys_between(
+    partitions: TimeWindowPartitionsDefinition | None, first: date, last: date, now: datetime
+) -> list[str]:
+    """Keys of the set from `first` to `last` that exist at an instant; the last day for what has no partitions."""
+    if partitions is None:
+        return [last.isoformat()]
     wanted = (first.isoformat(), last.isoformat())
     return [key for key in partitions.get_partition_keys(current_time=now) if wanted[0] <= key <= wanted[1]]
 
@@ -116,7 +120,7 @@ def run_layer(
     started = clock()
     result = job.execute_in_process(
         instance=instance,
-        tags={RANGE_START: keys[0], RANGE_END: keys[-1], **(tags or {})},
+        tags={**({RANGE_START: keys[0], RANGE_END: keys[-1]} if layer.partitions else {}), **(tags or {})},
         run_config=RUN_CONFIG,
         raise_on_error=False,
     )

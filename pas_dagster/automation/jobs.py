@@ -7,7 +7,16 @@ from dagster import AssetSelection, define_asset_job
 from pas_dagster.assets import datasets
 from pas_dagster.assets.strategies import STRATEGIES
 from pas_dagster.calendar import Cadence
-from pas_dagster.partitions import BY_CADENCE, DAYS, SESSION_DECISION, SESSIONS, SNAPSHOTS, WEEKLY_DECISION
+from pas_dagster.partitions import (
+    BY_CADENCE,
+    DAYS,
+    MONTHLY,
+    SESSION_DECISION,
+    SESSIONS,
+    SNAPSHOTS,
+    WEEKLY_DECISION,
+    WEEKLY_MON,
+)
 
 
 def _datasets(partitions: object) -> AssetSelection:
@@ -35,17 +44,36 @@ SLEEVE_RETURNS = define_asset_job(
     description="Returns and trades of the sleeves in a session",
 )
 ALLOCATE = define_asset_job(
-    "allocate", AssetSelection.assets("allocation", "alloc_log"), description="Shares of the sleeves"
+    "allocate",
+    AssetSelection.assets("regimes", "allocation", "alloc_log", "scheme_weights", "scheme_outcomes"),
+    description="Regime, and shares of the sleeves by every scheme",
+)
+COMPARE = define_asset_job(
+    "compare_schemes", AssetSelection.assets("allocation_scoreboard"), description="Schemes out of sample"
+)
+RISK = define_asset_job(
+    "risk", AssetSelection.assets("exposures", "risk_metrics", "stress"), description="Risk of the target"
 )
 TRADE = define_asset_job(
     "trade",
-    AssetSelection.assets("target_portfolio", "order_batch", "fills", "account_metrics"),
+    AssetSelection.assets("target_portfolio", "cuts", "order_batch", "fills", "account_metrics"),
     description="Target, orders, fills and account of a session",
 )
 REPORT = define_asset_job(
-    "report", AssetSelection.assets("metrics", "weight_history"), description="Reports of a session"
+    "report", AssetSelection.assets("metrics", "weight_history", "alerts"), description="Reports of a session"
 )
-JOBS = [DAILY_FACTS, SESSION_FACTS, SNAPSHOTS_TAKEN, *STRATEGY_JOBS.values(), SLEEVE_RETURNS, ALLOCATE, TRADE, REPORT]
+JOBS = [
+    DAILY_FACTS,
+    SESSION_FACTS,
+    SNAPSHOTS_TAKEN,
+    *STRATEGY_JOBS.values(),
+    SLEEVE_RETURNS,
+    ALLOCATE,
+    COMPARE,
+    RISK,
+    TRADE,
+    REPORT,
+]
 
 SETS = {
     "daily_facts": DAYS,
@@ -53,6 +81,8 @@ SETS = {
     "snapshots": SNAPSHOTS,
     "sleeve_returns": SESSIONS,
     "allocate": WEEKLY_DECISION,
+    "compare_schemes": MONTHLY,
+    "risk": WEEKLY_MON,
     "trade": SESSION_DECISION,
     "report": SESSIONS,
     **{job.name: BY_CADENCE[cadence] for cadence, job in STRATEGY_JOBS.items()},

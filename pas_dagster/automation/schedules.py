@@ -16,8 +16,10 @@ from dagster import (
 from pas_dagster import calendar
 from pas_dagster.automation.jobs import (
     ALLOCATE,
+    COMPARE,
     DAILY_FACTS,
     REPORT,
+    RISK,
     SESSION_FACTS,
     SETS,
     SLEEVE_RETURNS,
@@ -61,6 +63,8 @@ SCHEDULES = [
     latest_key_schedule(SLEEVE_RETURNS.name, "20 5 * * *"),
     *[latest_key_schedule(job.name, "30 5 * * *") for job in STRATEGY_JOBS.values()],
     latest_key_schedule(ALLOCATE.name, "0 6 * * 1"),
+    latest_key_schedule(COMPARE.name, "10 6 1 * *"),
     latest_key_schedule(TRADE.name, "30 6 * * *"),
+    latest_key_schedule(RISK.name, "50 6 * * 1"),
     latest_key_schedule(REPORT.name, "0 7 * * *"),
 ]

@@ -39,6 +39,7 @@ def run(chosen: Settings, name: str, first: date | None, last: date | None, *, a
             known = ", ".join(dataset.table.name for dataset in DATASETS)
             raise PasError(f"There is no dataset {name!r}. There are: {known}.")
         layer = backfill.layers(defs, [name])[0]
+        assert layer.partitions is not None
         existing = layer.partitions.get_partition_keys(current_time=datetime.now(UTC))
         newest = max(key for key in existing if key <= Workshop().today.isoformat())
         begin, end = (first or last or date.fromisoformat(newest)), (last or first or date.fromisoformat(newest))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pas_dagster.schemas.analyses import ANALYSES
 from pas_dagster.schemas.columns import DECISION, KNOWN_ON, SLEEVE, SYMBOL, count, day, flag, number, text
+from pas_dagster.schemas.risk import RISK
 from pas_dagster.schemas.table import Table
 
 STRATEGY_WEIGHTS = Table(
@@ -99,6 +101,7 @@ ALLOCATION = Table(
         SLEEVE,
         number("weight", "Share of the account", "fraction", min=0, max=1),
         number("previous", "Share before", "fraction", min=0, max=1),
+        text("scheme", "Allocation scheme that was followed"),
     ],
     ["decision", "sleeve"],
     "decision",
@@ -247,4 +250,6 @@ RESULTS = [
     METRICS,
     WEIGHT_HISTORY,
     QUARANTINE,
+    *ANALYSES,
+    *RISK,
 ]

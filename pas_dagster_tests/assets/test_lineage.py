@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pas_dagster import calendar
-from pas_dagster.assets.allocation import latest_through, previous_shares, target_rows, weeks_before
+from pas_dagster.assets.allocation import latest_through, previous_shares, target_rows
 from pas_dagster.assets.strategies import decide, standing_before, weight_rows
+from pas_dagster.assets.weeks import weeks_before
 from pas_dagster.calendar import Cadence
 from pas_dagster.schemas import TABLES
 from pas_dagster.settings import Settings
@@ -30,11 +31,11 @@ SLEEVES = {"alpha": MONDAYS, "beta": FRIDAYS, "gamma": [date(2024, 1, 8), date(2
 def shares(days: Sequence[date], names: Sequence[str] = tuple(SLEEVES)) -> pd.DataFrame:
     """A share that tells its day: 1 % for each week gone by."""
     rows = [
-        {"decision": d, "sleeve": n, "weight": 0.01 * (1 + MONDAYS.index(d)), "previous": 0.0}
+        {"decision": d, "sleeve": n, "weight": 0.01 * (1 + MONDAYS.index(d)), "previous": 0.0, "scheme": "max_sharpe"}
         for d in days
         for n in names
     ]
-    return ALLOCATION.conform(pd.DataFrame(rows, columns=["decision", "sleeve", "weight", "previous"]))
+    return ALLOCATION.conform(pd.DataFrame(rows, columns=["decision", "sleeve", "weight", "previous", "scheme"]))
 
 
 def weights(sets: Sequence[tuple[str, date]], status: str = "decided") -> pd.DataFrame:
@@ -175,9 +176,10 @@ def test_weeks_before_are_exactly_the_ones_over_when_the_decisions_week_began(de
 
 def test_previous_shares_are_those_in_force_before_the_day_without_cash(lake: MemoryLake):
     lake.replace(ALLOCATION, MONDAYS, pd.concat([ALL_SHARES, shares(MONDAYS, [CASH])]))
-    assert previous_shares(lake, MONDAYS[0]) == {}
-    assert previous_shares(lake, MONDAYS[3]) == {name: pytest.approx(0.03) for name in SLEEVES}
-    assert previous_shares(lake, MONDAYS[3] + timedelta(1)) == {name: pytest.approx(0.04) for name in SLEEVES}
+    assert previous_shares(lake, MONDAYS[0]) == ({}, None)
+    third, fourth = ({name: pytest.approx(share) for name in SLEEVES} for share in (0.03, 0.04))
+    assert previous_shares(lake, MONDAYS[3]) == (third, MONDAYS[2])
+    assert previous_shares(lake, MONDAYS[3] + timedelta(1)) == (fourth, MONDAYS[3])
 
 
 class TestDecide:

@@ -46,6 +46,8 @@ def main(until: str) -> None:
     mapped: dict[str, dict[str, list[list[str]]]] = {}
     with partition_loading_context(now), DagsterInstance.ephemeral():
         for child in local.toposorted_asset_keys:
+            if local.get(child).partitions_def is None:
+                continue  # it is made of everything there is
             for parent in sorted(local.get(child).parent_keys):
                 seen = [
                     serialize_value(part)
@@ -72,7 +74,9 @@ def main(until: str) -> None:
                         key: [keys(graph, child, parent, key) for graph in (local, remote)] for key in decisions
                     }
     parents = {
-        k.to_user_string(): local.get(k).partitions_def.get_partition_keys(now) for k in local.get_all_asset_keys()
+        k.to_user_string(): one.get_partition_keys(now)
+        for k in local.get_all_asset_keys()
+        if (one := local.get(k).partitions_def) is not None
     }
     json.dump({"edges": edges, "mapped": mapped, "keys": parents}, sys.stdout)
 

@@ -19,7 +19,7 @@ Mapped = dict[str, list[str]]
 DATASETS = {dataset.name for dataset in tables.DATASETS}
 FACTS = {*DATASETS, "strategy_returns", "sleeve_trades"}
 # Facts are fetched with, and computed from, facts of the same day; everything else decides.
-SAME_DAY = {*DATASETS, "strategy_returns", "sleeve_trades", "metrics", "weight_history"}
+SAME_DAY = {*DATASETS, "strategy_returns", "sleeve_trades", "metrics", "weight_history", "alerts"}
 
 
 def graphs(folder: Path, start: str, until: str) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class TestEveryKeyOfEveryDependency:
     @pytest.mark.parametrize("child", ["target_portfolio", "strategy_returns"])
     def test_weights_and_shares_are_the_latest_one_at_or_before_the_decision(self, found: dict[str, Any], child: str):
         used = {parent: mapped for (_, parent), mapped in edges(found, child).items() if parent not in FACTS}
-        assert len(used) == (20 if child == "target_portfolio" else 19)
+        assert len(used) == (21 if child == "target_portfolio" else 19)
         for parent, mapped in used.items():
             known = sorted(found["keys"][parent])
             for key, parents in mapped.items():
