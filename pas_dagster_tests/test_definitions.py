@@ -65,7 +65,7 @@ GRAPH = {
     **{name: ("strategies", sets, sorted(["corporate_actions", *reads])) for name, (sets, reads) in DECIDE.items()},
     "strategy_returns": ("strategies", "SESSIONS", SLEEVES),
     "sleeve_trades": ("strategies", "SESSIONS", SLEEVES),
-    "regimes": ("risk", "WEEKLY_DECISION", ["strategy_returns"]),
+    "regimes": ("allocation", "WEEKLY_DECISION", ["strategy_returns"]),
     **dict.fromkeys(
         ("allocation", "alloc_log", "scheme_outcomes", "scheme_weights"),
         ("allocation", "WEEKLY_DECISION", ["regimes", "strategy_returns"]),

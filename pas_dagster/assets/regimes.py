@@ -19,7 +19,7 @@ from pas_dagster.partitions import LAST_PERIOD, WEEKLY_DECISION
 from pas_dagster.risk.regime import RegimePolicy, State, walk_forward
 from pas_dagster.settings import Settings
 
-GROUP = "risk"
+GROUP = "allocation"
 
 
 def regime_policy(chosen: Settings) -> RegimePolicy:
