@@ -90,7 +90,7 @@ GRAPH = {
     "order_batch": ("execution", "SESSION_DECISION", ["corporate_actions", "prices", "target_portfolio"]),
     "fills": ("execution", "SESSION_DECISION", ["order_batch"]),
     "account_metrics": ("execution", "SESSION_DECISION", ["fills"]),
-    "metrics": ("reports", "SESSIONS", ["account_metrics", "sp500_index", "strategy_returns"]),
+    "metrics": ("reports", "SESSIONS", ["account_metrics", "sp500_index", "strategy_returns", "treasury_rates"]),
     "weight_history": ("reports", "SESSIONS", ["target_portfolio"]),
 }
 SECRET = "hunter2-not-to-be-seen"

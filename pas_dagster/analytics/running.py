@@ -13,12 +13,13 @@ from pas_dagster.analytics.statistics import SESSIONS_PER_YEAR
 YEAR = SESSIONS_PER_YEAR
 
 
-def running_summary(returns: pd.DataFrame, benchmark: pd.Series) -> pd.DataFrame:
+def running_summary(returns: pd.DataFrame, benchmark: pd.Series, cash: pd.Series | float = 0.0) -> pd.DataFrame:
     """Long table (known_on, portfolio, statistic, value) of running statistics.
 
     Args:
         returns: sessions x portfolios, simple returns; NaN where a portfolio has none.
         benchmark: simple returns of the benchmark by session.
+        cash: return of cash by session; Sharpe, Sortino, beta and alpha are of returns in excess of it.
 
     Null where a statistic is not defined yet, such as a Sharpe ratio of one return.
 
@@ -27,7 +28,8 @@ def running_summary(returns: pd.DataFrame, benchmark: pd.Series) -> pd.DataFrame
     >>> table[table["statistic"] == "max_drawdown"]["value"].tolist()
     [0.0, -0.5]
     """
-    parts = _statistics(returns, benchmark.reindex(returns.index))
+    rate = cash.reindex(returns.index) if isinstance(cash, pd.Series) else pd.Series(cash, index=returns.index)
+    parts = _statistics(returns, benchmark.reindex(returns.index), rate)
     frames = []
     for name, values in parts.items():
         long = values.replace([np.inf, -np.inf], np.nan).reset_index().melt("known_on", var_name="portfolio")
@@ -35,26 +37,28 @@ def running_summary(returns: pd.DataFrame, benchmark: pd.Series) -> pd.DataFrame
     return pd.concat(frames, ignore_index=True)[["known_on", "portfolio", "statistic", "value"]]
 
 
-def _statistics(returns: pd.DataFrame, benchmark: pd.Series) -> dict[str, pd.DataFrame]:
+def _statistics(returns: pd.DataFrame, benchmark: pd.Series, cash: pd.Series) -> dict[str, pd.DataFrame]:
+    excess, market = returns.sub(cash, axis=0), benchmark - cash
     nav = (1 + returns.fillna(0)).cumprod()
     count = returns.notna().cumsum()
-    window = returns.expanding(min_periods=2)
+    window = excess.expanding(min_periods=2)
     mean, deviation = window.mean(), window.std().where(window.std() > 1e-14)
-    downside = np.sqrt(returns.clip(upper=0).pow(2).expanding(min_periods=2).mean())
+    downside = np.sqrt(excess.clip(upper=0).pow(2).expanding(min_periods=2).mean())
+    spread = returns.expanding(min_periods=2).std()
     growth = nav.pow(YEAR / count.where(count >= 2)) - 1
     fall = nav.div(nav.cummax().clip(lower=1)) - 1
-    beta = _beta(returns, benchmark)
+    beta = _beta(excess, market)
     return {
         "return": returns,
         "total_return": (nav - 1).where(count > 0),
         "cagr": growth,
-        "volatility": deviation * np.sqrt(YEAR),
+        "volatility": spread.where(spread > 1e-14) * np.sqrt(YEAR),
         "sharpe": mean / deviation * np.sqrt(YEAR),
         "sortino": mean / downside.where(downside > 1e-14) * np.sqrt(YEAR),
         "drawdown": fall.where(count > 0),
         "max_drawdown": fall.cummin().where(count > 0),
         "beta": beta,
-        "alpha": _alpha(returns, benchmark, beta),
+        "alpha": _alpha(excess, market, beta),
     }
 
 

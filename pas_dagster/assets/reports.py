@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from dagster import AssetDep, AssetExecutionContext, TimeWindowPartitionMapping
 
+from pas_dagster.analytics.costs import cash_returns
 from pas_dagster.analytics.running import running_summary
 from pas_dagster.assets import wiring
 from pas_dagster.assets.resources import Workshop
@@ -19,6 +20,8 @@ from pas_dagster.strategies.contract import CASH
 GROUP = "reports"
 METRICS = TABLES["metrics"]
 HISTORY = TABLES["weight_history"]
+RATES = TABLES["treasury_rates"]
+READ = ("strategy_returns", "account_metrics", "sp500_index", "treasury_rates")
 SAME_DAY = TimeWindowPartitionMapping()
 ACCOUNT = "account"
 
@@ -41,7 +44,8 @@ def benchmark_returns(lake: Lake, last: date) -> pd.Series:
 STATISTICS = wiring.Product(
     METRICS.name,
     METRICS,
-    f"{METRICS.doc}. Conventions: simple returns, 252 sessions a year, ddof 1.",
+    f"{METRICS.doc}. Conventions: simple returns, 252 sessions a year, ddof 1; Sharpe, Sortino, beta and alpha in "
+    "excess of the three-month Treasury rate.",
     [wiring.valid_rows(METRICS), wiring.complete(METRICS)],
 )
 WEIGHTS = wiring.Product(
@@ -54,12 +58,16 @@ WEIGHTS = wiring.Product(
     [STATISTICS],
     GROUP,
     SESSIONS,
-    [AssetDep(name, partition_mapping=SAME_DAY) for name in (RETURNS.name, "account_metrics", "sp500_index")],
+    [
+        AssetDep(name, partition_mapping=SAME_DAY)
+        for name in (RETURNS.name, "account_metrics", "sp500_index", RATES.name)
+    ],
 )
 def metrics(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
     days = wiring.keys(context)
     returns = portfolio_returns(workshop.lake, days[-1])
-    rows = running_summary(returns, benchmark_returns(workshop.lake, days[-1]))
+    cash = cash_returns(workshop.lake.read(RATES, last=days[-1]), pd.DatetimeIndex(returns.index))
+    rows = running_summary(returns, benchmark_returns(workshop.lake, days[-1]), cash)
     # A sleeve has rows from its first return on, whatever else was computed with it.
     begun = returns.apply(pd.Series.first_valid_index)
     begun[ACCOUNT] = returns.index[0]

@@ -34,7 +34,7 @@ def content(lake: Lake) -> dict[str, list[str]]:
     return found
 
 
-def main(home: Path, seed: int, rounds: int) -> dict[str, Any]:
+def main(home: Path, seed: int, extra: int) -> dict[str, Any]:
     resources.now = lambda: NOW
     chosen = settings.load(home=home, world="sandbox", start=START, database_url=None)
     settings.choose(chosen)
@@ -53,7 +53,7 @@ def main(home: Path, seed: int, rounds: int) -> dict[str, Any]:
         before = content(lake)
         names = sorted({name for layer in backfill.layers(defs) for name in layer.names})
         rng = random.Random(seed)
-        picked = [*rng.sample(names, min(rounds, len(names))), *(rng.choice(names) for _ in range(rounds - len(names)))]
+        picked = [*rng.sample(names, len(names)), *(rng.choice(names) for _ in range(extra))]
         steps = [_step(lake, again, name, *_range(rng)) for name in picked]
         steps.append(_step(lake, again, "order_batch", TODAY, TODAY, "fills", "account_metrics"))
         return {"made": made, "assets": names, "steps": steps, "before": before, "after": content(lake)}
