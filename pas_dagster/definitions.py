@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from dagster import Definitions, in_process_executor
 
-from pas_dagster.assets import alerts, allocation, datasets, execution, regimes, reports, risk, schemes, strategies
+from pas_dagster.assets import (
+    alerts,
+    allocation,
+    analyses,
+    datasets,
+    execution,
+    regimes,
+    reports,
+    risk,
+    schemes,
+    strategies,
+    tear_sheets,
+)
 from pas_dagster.assets.resources import Workshop
 from pas_dagster.assets.wiring import lake_io_manager
 from pas_dagster.automation.jobs import JOBS
@@ -23,6 +35,8 @@ defs = Definitions(
         *risk.ASSETS,
         *reports.ASSETS,
         *alerts.ASSETS,
+        *analyses.ASSETS,
+        *tear_sheets.ASSETS,
     ],
     jobs=JOBS,
     schedules=SCHEDULES,

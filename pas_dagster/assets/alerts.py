@@ -1,7 +1,8 @@
 """Alerts: the risk rules and the circuit breaker, at every session."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,9 @@ def rules_of(chosen: Settings) -> tuple[Rule, ...]:
         PasError: one of them has a fault; all faults are named.
     """
     parsed = parse_rules(chosen.risk_rules)
-    if parsed.faults:
-        raise PasError(f"{'; '.join(parsed.faults)}. Mend risk_rules in config.yaml.")
+    taken = [f"rule {BREAKER}: the name is that of the built-in rule" for one in parsed.rules if one.name == BREAKER]
+    if faults := [*parsed.faults, *taken]:
+        raise PasError(f"{'; '.join(faults)}. Mend risk_rules in config.yaml.")
     return parsed.rules
 
 
@@ -80,13 +82,14 @@ def alerts(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
 def alert_rows(lake: Lake, days: Sequence[date], chosen: Settings) -> pd.DataFrame:
     """Rows of `alerts`: each session's rules go on from those of the session before."""
     rules, limits = rules_of(chosen), breaker_policy(chosen)
-    watch, before = _Watch(lake, days), _alerts_before(lake, rules, days[0])
+    watch, stood = _Watch(lake, days), _rows_before(lake, rules, days[0])
+    before = _alerts_of(stood, rules)
     rows: list[dict[str, Any]] = []
     for day in days:
         before = evaluate(rules, watch.metrics(day), day, before)
         verdict = check(watch.equity(day), day, {WATCHED: watch.age(day)}, limits)
         rows += [*(_alert_row(one) for one in before), _breaker_row(day, verdict)]
-    return _with_since(lake, ALERTS.conform(pd.DataFrame(rows)), days[0])
+    return _with_since(ALERTS.conform(pd.DataFrame(rows)), stood)
 
 
 class _Watch:
@@ -100,16 +103,18 @@ class _Watch:
             for day, own in by_day(rows, "known_on").items()
         }
         account = lake.read(ACCOUNTS, last=last).set_index("decision")
-        self._equity = account["equity"]
-        self._account = account
-        risk = lake.read(NUMBERS, last=last)
+        account.index = pd.Index([stamp.date() for stamp in account.index], dtype=object)  # once, for all sessions
+        self._equity, self._account = account["equity"], account
+        self._marked = account.index.to_numpy("datetime64[D]")
+        risk = lake.read(NUMBERS, first=lake.last_partition(NUMBERS, days[0] + timedelta(1)), last=last)
         self._risk = {
             day: dict(zip(own["metric"], own["value"], strict=True)) for day, own in by_day(risk, "decision").items()
         }
+        self._reported = list(self._risk)
         self._priced = np.array(lake.partitions(TABLES[WATCHED]), "datetime64[D]")
 
     def equity(self, day: date) -> pd.Series:
-        return self._equity[self._equity.index <= pd.Timestamp(day)]
+        return self._equity.iloc[: np.searchsorted(self._marked, np.datetime64(day), side="right")]
 
     def age(self, day: date) -> float | None:
         """Days since the newest price; None when there is none."""
@@ -118,33 +123,41 @@ class _Watch:
 
     def metrics(self, day: date) -> dict[tuple[str, str], float | None]:
         found: dict[tuple[str, str], float | None] = dict(self._metrics.get(day, {}))
-        judged = [one for one in self._risk if one <= day]
-        if judged:
-            found |= {(ACCOUNT, name): value for name, value in self._risk[judged[-1]].items()}
-        if pd.Timestamp(day) in self._account.index:
-            now = self._account.loc[pd.Timestamp(day)]
+        if at := bisect_right(self._reported, day):
+            found |= {(ACCOUNT, name): value for name, value in self._risk[self._reported[at - 1]].items()}
+        if day in self._account.index:
+            now = self._account.loc[day]
             found |= {(ACCOUNT, name): float(now[name]) for name in ("equity", "cash", "gross_exposure", "turnover")}
         return {**found, (ACCOUNT, "data_age"): self.age(day)}
 
 
-def _alerts_before(lake: Lake, rules: Sequence[Rule], day: date) -> tuple[Alert, ...]:
-    """The alerts of the session before, as they were told."""
+def _rows_before(lake: Lake, rules: Sequence[Rule], day: date) -> pd.DataFrame:
+    """What was told at the session before, indexed by rule; of rules that have changed since then nothing."""
     last = lake.last_partition(ALERTS, day)
-    if last is None:
-        return ()
-    rows = lake.read(ALERTS, first=last, last=last).set_index("rule")
+    rows = (lake.read(ALERTS, first=last, last=last) if last else ALERTS.empty()).set_index("rule")
+    asked = {rule.name: (rule.portfolio, rule.metric, rule.threshold) for rule in rules}
+    told = zip(rows["portfolio"], rows["metric"], rows["threshold"], strict=True)
+    same = [name == BREAKER or asked.get(name) == one for name, one in zip(rows.index, told, strict=True)]
+    return rows[np.array(same, bool)]
+
+
+def _alerts_of(rows: pd.DataFrame, rules: Sequence[Rule]) -> tuple[Alert, ...]:
+    """The alerts as they were evaluated.
+
+    `active` is not the column, which is true of what is unknown too: a rule is in force when it has held for its days.
+    """
+    told = ((rule, rows.loc[rule.name]) for rule in rules if rule.name in rows.index)
     return tuple(
         Alert(
             rule,
-            last,
-            rows.at[rule.name, "status"],
-            None if pd.isna(rows.at[rule.name, "value"]) else float(rows.at[rule.name, "value"]),
-            bool(rows.at[rule.name, "active"]),
-            int(rows.at[rule.name, "held"]),
-            str(rows.at[rule.name, "message"]),
+            row["known_on"].date(),
+            row["status"],
+            None if pd.isna(row["value"]) else float(row["value"]),
+            int(row["held"]) >= rule.days,
+            int(row["held"]),
+            str(row["message"]),
         )
-        for rule in rules
-        if rule.name in rows.index and rows.at[rule.name, "threshold"] == rule.threshold
+        for rule, row in told
     )
 
 
@@ -185,17 +198,17 @@ def _breaker_row(day: date, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _with_since(lake: Lake, rows: pd.DataFrame, first: date) -> pd.DataFrame:
-    """The first session of each stretch in which a rule has been active."""
-    last = lake.last_partition(ALERTS, first)
-    before = lake.read(ALERTS, first=last, last=last) if last else ALERTS.empty()
-    stood = zip(before["rule"], before["active"], before["since"], strict=True)
-    since = {rule: begin for rule, active, begin in stood if active}
+def _with_since(rows: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """With the first of the sessions for which a condition has held, a number been unknown, or the breaker tripped."""
+    since = {rule: begin for rule, begin in before["since"].items() if pd.notna(begin)}
     told: list[Any] = []
-    for rule, active, day, own in zip(rows["rule"], rows["active"], rows["known_on"], rows["since"], strict=True):
-        if not active:
+    columns = (rows[name] for name in ("rule", "status", "held", "known_on", "since"))
+    for rule, status, held, day, own in zip(*columns, strict=True):
+        if status == "cleared":
             since.pop(rule, None)
-        elif rule not in since or pd.isna(since[rule]):
+        elif held == 1 and status != "unknown":
+            since[rule] = day
+        elif rule not in since:
             since[rule] = own if pd.notna(own) else day
         told.append(since.get(rule, pd.NaT))
     return ALERTS.conform(rows.assign(since=pd.Series(told, index=rows.index, dtype="datetime64[us]")))

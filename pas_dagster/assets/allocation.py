@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from dagster import AssetDep, AssetExecutionContext
 
@@ -41,7 +42,7 @@ def previous_decision(lake: Lake, before: date) -> date | None:
 
 def previous_shares(lake: Lake, before: date) -> tuple[dict[str, float], date | None]:
     """The shares decided last before a day, and when; none at the beginning."""
-    condition = "decision = (select max(decision) from lake.allocation where decision < ?)"
+    condition = f"decision = (select max(decision) from {lake.name_of(ALLOCATION)} where decision < ?)"
     rows = lake.read(ALLOCATION, where=condition, values=[before])
     shares = {name: share for name, share in zip(rows["sleeve"], rows["weight"], strict=True) if name != CASH}
     return shares, rows["decision"].iloc[0].date() if len(rows) else None
@@ -63,14 +64,15 @@ def drifted(shares: Mapping[str, float], growth: Mapping[str, float]) -> dict[st
     """
     value = {name: share * growth.get(name, 1.0) for name, share in shares.items()}
     account = 1.0 - sum(shares.values()) + sum(value.values())
-    return {name: one / account for name, one in value.items()}
+    return {name: one / account if account > 0.0 else 0.0 for name, one in value.items()}
 
 
 def growth_since(daily: pd.DataFrame, decision: date, now: date) -> dict[str, float]:
     """Factor by which each sleeve grew from the close at which a decision traded to the last one before the next."""
-    first = pd.Timestamp(calendar.roll_forward(decision))
-    rows = daily[(daily.index > first) & (daily.index < pd.Timestamp(now))]
-    return {str(name): float(factor) for name, factor in (1.0 + rows.fillna(0.0)).prod().items()}
+    sessions = daily.index.to_numpy().astype("datetime64[D]")
+    first = int(np.searchsorted(sessions, np.datetime64(calendar.roll_forward(decision)), side="right"))
+    rows = daily.iloc[first : int(np.searchsorted(sessions, np.datetime64(now)))].to_numpy(float)
+    return dict(zip(daily.columns, np.prod(1.0 + np.nan_to_num(rows), axis=0).tolist(), strict=True))
 
 
 def allocation_rows(decision: date, answer: Allocation, previous: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -171,7 +173,7 @@ def decide_shares(lake: Lake, decisions: Sequence[date], chosen: Settings) -> Sh
     decided = _decided(lake, decisions, past, rules, wishes)
     answered = [row for day, one in decided.items() for row in schemes.weight_rows(day, one.answers)]
     weights = SCHEME_WEIGHTS.conform(pd.DataFrame(answered))
-    followed = _followed(lake, weights, decisions, chosen)
+    followed = _followed(lake, schemes.own_weights(weights, _statuses(decided)), decisions, chosen)
     rows: list[dict[str, Any]] = []
     log: list[dict[str, Any]] = []
     outcomes: list[dict[str, Any]] = []
@@ -212,22 +214,30 @@ def _decided(
     return found
 
 
+def _statuses(decided: Mapping[date, _Decided]) -> pd.DataFrame:
+    """The columns of `scheme_outcomes` that say whether a scheme decided anything."""
+    rows = [(day, name, one.status) for day, made in decided.items() for name, one in made.answers.items()]
+    frame = pd.DataFrame(rows, columns=pd.Index(["decision", "scheme", "status"]))
+    return frame.assign(decision=pd.to_datetime(frame["decision"]).astype("datetime64[us]"))
+
+
 def _followed(
     lake: Lake, weights: pd.DataFrame, decisions: Sequence[date], chosen: Settings
 ) -> dict[date, tuple[str, str]]:
-    """The scheme of each decision, and why."""
+    """The scheme of each decision, and why; `weights` are the schemes' own."""
     fixed = schemes.default_scheme(chosen)
     if chosen.scheme != CHAMPION:
         return dict.fromkeys(decisions, (fixed, "the settings say so"))
-    stored = lake.read(SCHEME_WEIGHTS, last=decisions[0] - timedelta(1))
+    stored = schemes.stored_weights(lake, decisions[0])
     found = schemes.choices(lake, pd.concat([stored, weights], ignore_index=True), chosen)
     return {day: (found[day].scheme, found[day].reason) for day in decisions}
 
 
 def _past(lake: Lake, decisions: Sequence[date], weeks: int) -> _Past:
     """Everything from before the first decision's window to the day before the last decision."""
-    before = previous_decision(lake, decisions[0]) or decisions[0]
-    first, last = min(before, decisions[0] - timedelta(7 * (weeks + 2))), decisions[-1] - timedelta(1)
+    begins = [lake.last_partition(table, decisions[0]) for table in (SCHEME_WEIGHTS, ALLOCATION)]
+    first = min([decisions[0] - timedelta(7 * (weeks + 2)), *(one for one in begins if one)])
+    last = decisions[-1] - timedelta(1)
     daily = daily_returns(lake, first, last)
     weekly = whole_weeks(daily, begun(lake))
     rows = lake.read(REGIMES, first=decisions[0], last=decisions[-1], columns=["decision", "probability"])
@@ -358,7 +368,7 @@ def target_portfolio(context: AssetExecutionContext, workshop: Workshop) -> Iter
 def latest_through(lake: Lake, table: Table, name: str, decisions: Sequence[date]) -> pd.DataFrame:
     """Rows of the partitions that the decisions may use: those in their range, and the last one before it."""
     newest = (
-        f"select max(decision) from lake.{table.name} as o where o.{name} = {table.name}.{name} and o.decision <= ?"
+        f"select max(decision) from {lake.name_of(table)} as o where o.{name} = {table.name}.{name} and o.decision <= ?"
     )
     where = f"decision >= coalesce(({newest}), date '0001-01-01')"
     return lake.read(table, last=decisions[-1], where=where, values=[decisions[0]])

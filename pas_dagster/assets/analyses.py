@@ -143,7 +143,7 @@ METRICS_PRODUCT = wiring.Product(
     METRICS.name,
     METRICS,
     f"{METRICS.doc}, of closes with dividends. The benchmark of the betas is the S&P 500 price index.",
-    [wiring.valid_rows(METRICS), wiring.warning("no_partition_is_empty", "Some security is listed at every decision")],
+    [wiring.valid_rows(METRICS), wiring.warning("something_is_listed", "Some security is listed at every decision")],
 )
 
 
@@ -161,7 +161,7 @@ def universe_metrics(context: AssetExecutionContext, workshop: Workshop) -> Iter
     found = f"no security is listed at {len(empty)} of {len(days)} decisions; first: {empty[0]}" if empty else None
     last = rows[rows["decision"] == pd.Timestamp(days[-1])]
     numbers = {"securities": len(last), "with a return of a year": int(last["return_1y"].notna().sum())}
-    yield from wiring.publish(context, METRICS_PRODUCT, rows, numbers, {"no_partition_is_empty": found})
+    yield from wiring.publish(context, METRICS_PRODUCT, rows, numbers, {"something_is_listed": found})
 
 
 def metric_rows(lake: Lake, decisions: Sequence[date]) -> pd.DataFrame:

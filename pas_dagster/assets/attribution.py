@@ -82,9 +82,9 @@ def attributed(part: Part | str) -> pd.DataFrame:
         return _why(own.reason or other.reason)
     # Costs are a group of weight 1 on both sides that lost them on one: what was made of it is selection.
     names, one = [*part.groups, CASH, COST], np.ones_like(nothing)
-    weights = np.column_stack([part.weights, 1.0 - part.weights.sum(axis=1), one])
+    weights = np.column_stack([part.weights, _rest(part.weights), one])
     returns = np.column_stack([part.returns, part.cash, -costs])
-    beside = np.column_stack([part.benchmark_weights, 1.0 - part.benchmark_weights.sum(axis=1), one])
+    beside = np.column_stack([part.benchmark_weights, _rest(part.benchmark_weights), one])
     earned = np.column_stack([part.benchmark_returns, part.cash, nothing])
     found = brinson(names, weights, returns, beside, earned)
     if found.reason:
@@ -97,6 +97,12 @@ def attributed(part: Part | str) -> pd.DataFrame:
     sums = dict(zip(EFFECTS, found.linked.sum(axis=1).tolist(), strict=True))
     total = {"weight": 1.0, "benchmark_weight": 1.0, "contribution": own.total, "benchmark_contribution": other.total}
     return pd.concat([rows, pd.DataFrame([{"name": TOTAL, **total, **sums}])], ignore_index=True)
+
+
+def _rest(weights: FloatArray) -> FloatArray:
+    """(T,) what is left of 1; none where only rounding is."""
+    rest = 1.0 - weights.sum(axis=1)
+    return np.where(np.abs(rest) < 1e-12, 0.0, rest)
 
 
 def _why(reason: str) -> pd.DataFrame:
@@ -152,7 +158,7 @@ class Sleeves:
         before, last = _session_before(quarter(decisions[0])), _eve(decisions[-1])
         first = lake.last_partition(SHARES, before + timedelta(1)) or before
         rows = lake.read(SHARES, first=first, last=last, columns=["decision", "sleeve", "weight"])
-        begin = min(calendar.roll_forward(first), before)
+        begin = calendar.roll_forward(first)
         earned = lake.read(RETURNS, first=begin, last=last, columns=["known_on", "strategy", "net"])
         daily = earned.pivot(index="known_on", columns="strategy", values="net")
         shares = rows[rows["sleeve"] != CASH].pivot(index="decision", columns="sleeve", values="weight")

@@ -38,7 +38,8 @@ def regimes(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]
 
 def regime_rows(lake: Lake, decisions: Sequence[date], rules: RegimePolicy) -> pd.DataFrame:
     """Rows of `regimes`: always judged from the first week on, so that a range and its days come out the same."""
-    weekly = whole_weeks(daily_returns(lake, FIRST, decisions[-1] - timedelta(1)), begun(lake))
+    last = decisions[-1] - timedelta(decisions[-1].weekday() + 1)  # the Sunday before
+    weekly = whole_weeks(daily_returns(lake, FIRST, last), begun(lake))
     states = walk_forward(weekly.to_numpy(float), rules) if len(weekly) else ()
     mondays = weekly.index.to_numpy()
     return REGIMES.conform(pd.DataFrame([_row(day, states, mondays) for day in decisions]))

@@ -1,5 +1,6 @@
 """Allocation schemes side by side: what each would have earned, and which one the account follows."""
 
+import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
@@ -37,24 +38,32 @@ SEED = 1
 
 
 def policy(chosen: Settings) -> Policy:
-    """The limits of every scheme."""
-    return Policy(
-        window_weeks=chosen.window_weeks,
-        min_weight=chosen.min_weight,
-        max_weight=chosen.max_weight,
-        target_volatility=chosen.target_volatility,
-        no_trade_band=chosen.no_trade_band,
-        covariance=chosen.covariance,
-        turnover_budget=chosen.turnover_budget,
-    )
+    """The limits of every scheme.
+
+    Raises:
+        PasError: limits that contradict each other.
+    """
+    try:
+        return Policy(
+            window_weeks=chosen.window_weeks,
+            min_weight=chosen.min_weight,
+            max_weight=chosen.max_weight,
+            target_volatility=chosen.target_volatility,
+            no_trade_band=chosen.no_trade_band,
+            covariance=chosen.covariance,
+            turnover_budget=chosen.turnover_budget,
+        )
+    except ValueError as error:
+        raise PasError(f"{error}. Mend min_weight, max_weight or their kin in config.yaml.") from None
 
 
 def mandate(chosen: Settings) -> Mandate:
     """What the settings say of the sleeves.
 
     Raises:
-        PasError: groups, budgets or a mix without a meaning.
+        PasError: groups, budgets or a mix without a meaning, or of a sleeve that does not exist.
     """
+    _require_sleeves(chosen)
     try:
         return Mandate(
             mix=chosen.strategic_mix,
@@ -73,6 +82,16 @@ def mandate(chosen: Settings) -> Mandate:
         ) from None
 
 
+def _require_sleeves(chosen: Settings) -> None:
+    """A misspelt sleeve must not pass for one that has a share."""
+    for name in ("strategic_mix", "sleeve_groups", "defensive_sleeves"):
+        unknown = sorted(set(getattr(chosen, name)) - set(STRATEGIES))
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], list(STRATEGIES), 1)
+            hint = f"; did you mean {near[0]}?" if near else "."
+            raise PasError(f"{name} in config.yaml names {unknown[0]!r}, and there is no such sleeve{hint}")
+
+
 def default_scheme(chosen: Settings) -> str:
     """The scheme that is followed, or from which the first champion is judged.
 
@@ -86,14 +105,22 @@ def default_scheme(chosen: Settings) -> str:
 
 
 def rule(chosen: Settings) -> Rule:
-    """When a champion is replaced."""
-    return Rule(
-        default=default_scheme(chosen),
-        window_weeks=chosen.champion_weeks,
-        least_weeks=chosen.champion_least_weeks,
-        margin=chosen.champion_margin,
-        rest_weeks=chosen.champion_rest_weeks,
-    )
+    """When a champion is replaced.
+
+    Raises:
+        PasError: there is no such scheme, or weeks that contradict each other.
+    """
+    default = default_scheme(chosen)
+    try:
+        return Rule(
+            default=default,
+            window_weeks=chosen.champion_weeks,
+            least_weeks=chosen.champion_least_weeks,
+            margin=chosen.champion_margin,
+            rest_weeks=chosen.champion_rest_weeks,
+        )
+    except ValueError as error:
+        raise PasError(f"{error}. Mend champion_weeks and champion_least_weeks in config.yaml.") from None
 
 
 def weight_rows(decision: date, answers: Mapping[str, Allocation]) -> list[dict[str, Any]]:
@@ -127,13 +154,26 @@ def outcome_rows(decision: date, answers: Mapping[str, Allocation], followed: st
     ]
 
 
+def own_weights(weights: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `scheme_weights` with NaN where a scheme, as `scheme_outcomes` says, only held what it had."""
+    held = outcomes.loc[outcomes["status"] == "held", ["decision", "scheme"]].assign(only_held=True)
+    only = weights[["decision", "scheme"]].merge(held, "left", on=["decision", "scheme"])["only_held"].notna()
+    return weights.assign(weight=weights["weight"].mask(only.to_numpy()))
+
+
+def stored_weights(lake: Lake, before: date) -> pd.DataFrame:
+    """The schemes' own weights at every decision before a day."""
+    last, columns = before - timedelta(1), ["decision", "scheme", "status"]
+    return own_weights(lake.read(WEIGHTS, last=last), lake.read(OUTCOMES, last=last, columns=columns))
+
+
 def record_of(weights: pd.DataFrame, daily: pd.DataFrame, cash: pd.Series, cost: float) -> Record:
     """What the schemes earned from each decision's session to the next one's.
 
     Weights are traded at the close of their decision's session, so a week's returns begin with the session after it.
 
     Args:
-        weights: rows of `scheme_weights`, all decisions in a row.
+        weights: rows of `scheme_weights`, all decisions in a row; NaN where a scheme held what it had.
         daily: net returns of the sleeves, sessions x sleeves. A week that has not ended has NaN.
         cash: returns of cash by session.
         cost: of each traded dollar.
@@ -166,13 +206,13 @@ def _between(days: np.ndarray, returns: np.ndarray, begins: Sequence[date], ends
 
 def cash_of(lake: Lake, daily: pd.DataFrame, last: date, chosen: Settings) -> pd.Series:
     """What cash earns in each session: nothing, unless the settings say otherwise."""
-    if not chosen.cash_interest or daily.empty:
+    if not chosen.cash_interest or not len(daily):
         return pd.Series(0.0, index=daily.index)
     return cash_returns(lake.read(TABLES["treasury_rates"], last=last), pd.DatetimeIndex(daily.index))
 
 
 def choices(lake: Lake, weights: pd.DataFrame, chosen: Settings) -> dict[date, Choice]:
-    """The champion of every decision, each judged by weeks that ended before it."""
+    """The champion of every decision, each judged by weeks that ended before it; `weights` as for `record_of`."""
     last = weights["decision"].max().date()
     daily = daily_returns(lake, weights["decision"].min().date(), last - timedelta(1))
     record = record_of(weights, daily, cash_of(lake, daily, last, chosen), chosen.cost_bp / 1e4)
@@ -205,7 +245,7 @@ def allocation_scoreboard(context: AssetExecutionContext, workshop: Workshop) ->
 def _board(workshop: Workshop, day: date) -> pd.DataFrame:
     """The board of one day: the weeks that ended before it; no row before there is a week."""
     lake, chosen = workshop.lake, workshop.settings
-    weights = lake.read(WEIGHTS, last=day - timedelta(1))
+    weights = stored_weights(lake, day)
     if weights.empty:
         return BOARD.empty()
     daily = daily_returns(lake, weights["decision"].min().date(), day - timedelta(1))

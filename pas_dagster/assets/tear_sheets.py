@@ -220,6 +220,7 @@ MADE, SMALL = "every_sheet_is_made", "sheets_are_small"
     group_name=GROUP,
     owners=[wiring.OWNER],
     kinds={"python", "html"},
+    pool="tear_sheets",
     description="One page of HTML for the account and each sleeve, as they stand now, in the folder `reports` of the "
     "home: growth, drawdowns, months, ratios, exposure, turnover, cost and holdings. It needs no network.",
     deps=[

@@ -15,14 +15,21 @@ from pas_dagster.lake import Lake
 
 
 def daily_returns(lake: Lake, first: date, last: date) -> pd.DataFrame:
-    """Net returns of the sleeves: sessions x every strategy there is."""
+    """Net returns of the sleeves: every session from the first with one through `last` x every strategy there is.
+
+    A session of which nothing is stored is NaN: left out, it would make a week look whole, and the one before it new.
+    """
     rows = lake.read(RETURNS, first=first, last=last, columns=["known_on", "strategy", "net"])
-    return rows.pivot(index="known_on", columns="strategy", values="net").reindex(columns=list(STRATEGIES))
+    known = rows.pivot(index="known_on", columns="strategy", values="net").reindex(columns=list(STRATEGIES))
+    if known.empty:
+        return known
+    sessions = calendar.session_array(known.index[0].date(), last)
+    return known.reindex(pd.DatetimeIndex(sessions.astype("datetime64[us]"), name="known_on"))
 
 
 def begun(lake: Lake) -> dict[str, pd.Timestamp]:
     """Sleeve -> the first session of its returns."""
-    rows = lake.query("select strategy, min(known_on) as day from lake.strategy_returns group by strategy")
+    rows = lake.query(f"select strategy, min(known_on) as day from {lake.name_of(RETURNS)} group by strategy")
     return dict(zip(rows["strategy"], rows["day"], strict=True))
 
 
@@ -46,7 +53,7 @@ def whole_weeks(daily: pd.DataFrame, begun: Mapping[str, pd.Timestamp]) -> pd.Da
     sessions = calendar.session_array(daily.index[0].date(), daily.index[-1].date()).astype("datetime64[us]")
     index = pd.DatetimeIndex(sessions)
     every = daily.reindex(index)
-    mondays = index - pd.to_timedelta(index.dayofweek, unit="D")
+    mondays = index - pd.to_timedelta(index.day_of_week, unit="D")
     result = weekly(every)
     known = every.notna().groupby(mondays).all().reindex(result.index, fill_value=False)
     after = pd.DataFrame(

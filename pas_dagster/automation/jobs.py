@@ -48,9 +48,17 @@ ALLOCATE = define_asset_job(
     AssetSelection.assets("regimes", "allocation", "alloc_log", "scheme_weights", "scheme_outcomes"),
     description="Regime, and shares of the sleeves by every scheme",
 )
-COMPARE = define_asset_job(
-    "compare_schemes", AssetSelection.assets("allocation_scoreboard"), description="Schemes out of sample"
+REVIEW = define_asset_job(
+    "review",
+    AssetSelection.assets("allocation_scoreboard", "attribution"),
+    description="Each month: schemes out of sample, and what the return came from",
 )
+ANALYSE = define_asset_job(
+    "analyse",
+    AssetSelection.assets("factor_betas", "universe_metrics"),
+    description="Each week: betas of the books, figures of every security",
+)
+SHEETS = define_asset_job("tear_sheets", AssetSelection.assets("tear_sheet"), description="Pages of the present")
 RISK = define_asset_job(
     "risk", AssetSelection.assets("exposures", "risk_metrics", "stress"), description="Risk of the target"
 )
@@ -69,8 +77,10 @@ JOBS = [
     *STRATEGY_JOBS.values(),
     SLEEVE_RETURNS,
     ALLOCATE,
-    COMPARE,
+    REVIEW,
     RISK,
+    ANALYSE,
+    SHEETS,
     TRADE,
     REPORT,
 ]
@@ -81,8 +91,9 @@ SETS = {
     "snapshots": SNAPSHOTS,
     "sleeve_returns": SESSIONS,
     "allocate": WEEKLY_DECISION,
-    "compare_schemes": MONTHLY,
+    "review": MONTHLY,
     "risk": WEEKLY_MON,
+    "analyse": WEEKLY_MON,
     "trade": SESSION_DECISION,
     "report": SESSIONS,
     **{job.name: BY_CADENCE[cadence] for cadence, job in STRATEGY_JOBS.items()},

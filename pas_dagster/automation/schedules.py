@@ -16,12 +16,14 @@ from dagster import (
 from pas_dagster import calendar
 from pas_dagster.automation.jobs import (
     ALLOCATE,
-    COMPARE,
+    ANALYSE,
     DAILY_FACTS,
     REPORT,
+    REVIEW,
     RISK,
     SESSION_FACTS,
     SETS,
+    SHEETS,
     SLEEVE_RETURNS,
     SNAPSHOTS_TAKEN,
     STRATEGY_JOBS,
@@ -63,8 +65,16 @@ SCHEDULES = [
     latest_key_schedule(SLEEVE_RETURNS.name, "20 5 * * *"),
     *[latest_key_schedule(job.name, "30 5 * * *") for job in STRATEGY_JOBS.values()],
     latest_key_schedule(ALLOCATE.name, "0 6 * * 1"),
-    latest_key_schedule(COMPARE.name, "10 6 1 * *"),
+    latest_key_schedule(REVIEW.name, "10 6 1 * *"),
     latest_key_schedule(TRADE.name, "30 6 * * *"),
     latest_key_schedule(RISK.name, "50 6 * * 1"),
+    latest_key_schedule(ANALYSE.name, "55 6 * * 1"),
     latest_key_schedule(REPORT.name, "0 7 * * *"),
+    ScheduleDefinition(
+        name=f"{SHEETS.name}_schedule",
+        job=SHEETS,
+        cron_schedule="20 7 * * *",
+        execution_timezone=TIMEZONE,
+        default_status=DefaultScheduleStatus.STOPPED,
+    ),
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
 
+from pas_dagster import calendar
 from pas_dagster.automation.session import working
 from pas_dagster.console.table import show
 from pas_dagster.errors import PasError
@@ -27,8 +28,9 @@ def run(chosen: Settings, as_json: bool) -> None:
         lake = Workshop().lake
         rows = []
         for key in graph.toposorted_asset_keys:
-            made = instance.get_materialized_partitions(key)
-            rows.append(_row(key.to_user_string(), graph.get(key), made, lake, Workshop().today))
+            node = graph.get(key)
+            made = instance.get_materialized_partitions(key) if node.is_partitioned else _made(instance, key)
+            rows.append(_row(key.to_user_string(), node, made, lake, Workshop().today))
     if as_json:
         print(json.dumps(rows, default=str))
     else:
@@ -38,9 +40,9 @@ def run(chosen: Settings, as_json: bool) -> None:
 def _row(name: str, node: Any, made: set[str], lake: Any, today: date) -> dict[str, Any]:
     from pas_dagster.assets.wiring import SCOPE, TABLE
 
-    table, scope = node.metadata[TABLE], node.metadata.get(SCOPE) or {}
+    table, scope = node.metadata.get(TABLE), node.metadata.get(SCOPE) or {}
     where = " and ".join(f"{column} = ?" for column in scope) or "true"
-    count = lake.query(f"select count(*) as n from lake.{table} where {where}", list(scope.values()))["n"].iloc[0]
+    query = f"select count(*) as n from lake.{table} where {where}"
     return {
         "asset": name,
         "group": node.group_name,
@@ -48,5 +50,11 @@ def _row(name: str, node: Any, made: set[str], lake: Any, today: date) -> dict[s
         "first": min(made, default=""),
         "last": max(made, default=""),
         "age": f"{(today - date.fromisoformat(max(made))).days} d" if made else "",
-        "rows": int(count),
+        "rows": int(lake.query(query, list(scope.values()))["n"].iloc[0]) if table else 0,
     }
+
+
+def _made(instance: Any, key: Any) -> set[str]:
+    """The day on which an asset without partitions was made last."""
+    event = instance.get_latest_materialization_event(key)
+    return {datetime.fromtimestamp(event.timestamp, calendar.NEW_YORK).date().isoformat()} if event else set()

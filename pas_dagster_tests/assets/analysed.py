@@ -161,7 +161,7 @@ def _weights() -> pd.DataFrame:
     rows = [
         {"decision": day, "strategy": name, "symbol": symbol, "weight": weight, "status": "decided"}
         for name in SLEEVES
-        for day in MONDAYS[-2:]
+        for day in (MONDAYS[-3:-1] if name == "alpha" else MONDAYS[-2:])  # one has decided a week less
         for symbol, weight in (("S05", 0.6), (FUND, 0.3), (CASH, 0.1))
     ]
     return pd.DataFrame(rows)

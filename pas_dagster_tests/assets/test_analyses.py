@@ -116,7 +116,7 @@ class TestThroughDagster:
             result = analysed.materialise(analyses.universe_metrics, analysed.bench(lake, CHOSEN), [DAY])
         assert result.success
         failed = [one for one in result.get_asset_check_evaluations() if not one.passed]
-        assert [one.check_name for one in failed] == ["no_partition_is_empty"]
+        assert [one.check_name for one in failed] == ["something_is_listed"]
 
     def test_rows_that_do_not_sum_to_their_total_are_not_stored(self, home):
         rows = _attribution(home, [DAY])
@@ -195,11 +195,12 @@ class TestFactorBetas:
 
     def test_leave_out_a_factor_that_is_not_known_and_say_so(self, facts: Rows):
         three = facts["fama_french_factors"].assign(rmw=np.nan)
-        three.loc[three["event_date"] == pd.Timestamp("2023-09-05"), "cma"] = np.nan
+        window = self.library({"fama_french_factors": three}, DAY).tail(252)
+        three.loc[three["event_date"] == window.index[0], "cma"] = np.nan  # the first session of the window
+        three.loc[three["event_date"] < window.index[0], "hml"] = np.nan  # and all before it, which is no matter
         with other(facts, fama_french_factors=three) as lake:
             rows = beta_rows(lake, [DAY]).set_index(["portfolio", "factor"])
         assert rows.loc["account"]["note"].dropna().index.tolist() == ["rmw", "cma"]
-        window = self.library({"fama_french_factors": three}, DAY).tail(252)
         equity = facts["account_metrics_paper"].set_index("decision")["equity"].pct_change()
         excess = equity.reindex(window.index).to_numpy() - window["rf"].to_numpy()
         beta, _ = _regression(excess, window[FACTORS[:3]].to_numpy())
@@ -376,6 +377,14 @@ class TestAttributionBySleeve:
         assert (own.loc[[*SLEEVES, CASH], ["selection", "interaction"]] == 0.0).all(axis=None)
         assert own.loc["$TOTAL", "benchmark_contribution"] == pytest.approx(np.prod(1 + np.array(beside)) - 1)
 
+    def test_before_any_sleeve_has_begun_account_and_benchmark_are_cash(self, home):
+        own = _attribution(home, [date(2021, 3, 1)]).query("kind == 'sleeve'").set_index("name")
+        sessions = quarter(date(2021, 3, 1)).astype("datetime64[us]")
+        idle = (sessions < np.datetime64(analysed.BEGUN["alpha"])).mean()
+        assert own.index.tolist() == ["alpha", CASH, "$COST", "$TOTAL"]
+        assert own.loc[CASH, ["weight", "benchmark_weight"]].tolist() == [1.0, pytest.approx(idle)]
+        assert own.loc["$TOTAL", "contribution"] == 0.0 != own.loc["$TOTAL", "benchmark_contribution"]
+
     def test_a_share_of_what_has_no_return_is_said_and_not_made_up(self, facts: Rows):
         hole = facts["strategy_returns"].loc[
             lambda f: (f["strategy"] != "beta") | (f["known_on"] != pd.Timestamp("2024-02-06"))
@@ -465,6 +474,19 @@ class TestAttributionBySector:
         # Odd stocks are its members: of the sectors only the second and the fourth.
         assert own.loc["Energy", "benchmark_weight"] == 0.0 < every.loc["Energy", "benchmark_weight"]
         np.testing.assert_allclose(own["contribution"], every["contribution"], rtol=1e-12)
+
+    def test_a_stock_listed_on_the_first_day_of_the_three_months_is_not_of_the_benchmark(self, home, facts: Rows):
+        first = pd.Timestamp(quarter(DAY)[0])
+        universe = facts["universe"].copy()
+        universe.loc[universe["symbol"] == "S05", ["known_on", "event_date"]] = first, first
+        with other(facts, universe=universe) as lake:
+            fewer, every = (
+                _attribution(one, [DAY]).query("kind == 'sector'").set_index("name") for one in (lake, home)
+            )
+        weight = "benchmark_weight"
+        assert 9 / 39 < fewer.loc["Utilities", weight] < 9 / 38  # one of another sector leaves on the way
+        assert 10 / 40 < every.loc["Utilities", weight] < 10 / 39
+        assert fewer.loc["Utilities", "weight"] == every.loc["Utilities", "weight"]
 
     def test_what_left_the_exchange_before_is_cash(self, home, facts: Rows):
         day = date(2024, 6, 1)  # the three months begin after the delisting, and the target names it to the end

@@ -72,7 +72,9 @@ def test_a_sleeves_page_is_of_its_returns_and_its_newest_weights(pages, facts: R
     assert _value(page, "beta") == pytest.approx(both[0, 1] / both[1, 1], abs=2e-3)
     holdings = page.find("section", id="holdings").get_text(" ", strip=True)
     assert "2 holdings, 90.0% of the book" in holdings and "A <b>fund</b>" in holdings
-    assert "target of 2024-06-24" in page.find("section", id="provenance").get_text(" ", strip=True)
+    dated = {name: pages[name].find("section", id="provenance").get_text(" ", strip=True) for name in SLEEVES}
+    assert "target of 2024-06-17" in dated["alpha"]
+    assert "target of 2024-06-24" in dated["beta"] and "target of 2024-06-24" in dated["cash"]
 
 
 def test_the_accounts_page_is_of_its_books_from_its_first_position_on(pages, facts: Rows):

@@ -102,7 +102,7 @@ class TestLayers:
     def test_are_few(self):
         from pas_dagster.definitions import defs
 
-        assert len(backfill.layers(defs)) <= 11  # each costs a run; more would mean that the graph zigzags
+        assert len(backfill.layers(defs)) <= 14  # each costs a run; more would mean that the graph zigzags
 
     def test_are_the_same_every_time(self):
         from pas_dagster.definitions import defs
