@@ -55,7 +55,7 @@ def edges(found: dict[str, Any], child: str = "", parent: str = "") -> dict[tupl
 @pytest.mark.xdist_group("mappings")
 class TestEveryKeyOfEveryDependency:
     def test_daemon_and_ui_see_the_partition_sets_and_mappings_of_the_process(self, found: dict[str, Any]):
-        assert len(found["edges"]) == 148
+        assert len(found["edges"]) == 217
         assert [edge for edge in found["edges"] if not edge["alike"]] == []
 
     def test_every_dependency_between_steps_declares_its_mapping(self, found: dict[str, Any]):
