@@ -19,6 +19,8 @@ lint:  ## linter, formatter, type checker, import rule
 	@$(RUN) --group dev lint-imports
 bench:  ## the comparisons of docs/benchmarks.md
 	@$(RUN) --group bench python -m benchmarks.allocation
+	@$(RUN) --group bench python -m benchmarks.statistics
+	@$(RUN) --group bench python -m benchmarks.risk
 	@$(RUN) --group bench python -m benchmarks.backtest
 	@$(RUN) --group bench python -m benchmarks.backfill
 	@$(RUN) --group bench python -m benchmarks.sources

@@ -1,7 +1,7 @@
 """Ten years of all strategies over 1,500 symbols in one `pas backtest`: `python -m benchmarks.strategies`.
 
 The facts of a made-up market (benchmarks/market.py) are put into the lake of a temporary home, which is not timed.
-Timed is the whole command, in a process of its own, with its largest resident size; it prints where its time went.
+Timed is the whole command, from start to end, with the memory of all its processes; it prints where their time went.
 With `--slopes` also shorter and smaller ones: how the time grows with dates and with symbols.
 """
 
@@ -23,6 +23,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.market import Market
+from benchmarks.memory import Peak
 from pas_dagster import calendar, postgres, settings
 
 LAST = date(2025, 12, 31)
@@ -32,7 +33,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: seconds of the whole command, largest resident size in GB, and what it said of itself."""
+    """One run: seconds of the whole command, most memory of all its processes in GB, and what it said of itself."""
 
     seconds: float
     gigabytes: float
@@ -76,21 +77,21 @@ def run(home: Path, market: Market, years: float) -> Measured:
     variables = {**os.environ, "PAS_HOME": str(home), "PAS_WORLD": "real", "OMP_NUM_THREADS": "1"}
     began = time.monotonic()
     process = subprocess.Popen(command, cwd=PROJECT, env=variables, stdout=subprocess.PIPE, text=True)
-    output = process.stdout.read() if process.stdout else ""
-    _, status, used = os.wait4(process.pid, 0)
+    with Peak(process.pid) as peak:
+        output, _ = process.communicate()
     seconds = time.monotonic() - began
-    if status:
-        raise SystemExit(f"pas backtest ended with status {status}")
-    return Measured(seconds, used.ru_maxrss / 2**20, json.loads(output))
+    if process.returncode:
+        raise SystemExit(f"pas backtest ended with status {process.returncode}")
+    return Measured(seconds, peak.bytes / 2**30, json.loads(output))
 
 
 def _told(measured: Measured, what: str) -> None:
-    print(f"{what}: {measured.seconds:.1f} s, largest resident size {measured.gigabytes:.2f} GB")
+    print(f"{what}: {measured.seconds:.1f} s, all processes together {measured.gigabytes:.2f} GB at most")
     profile = sorted(measured.said["seconds"].items(), key=lambda item: -item[1])
     for name, seconds in profile:
         print(f"    {name:28} {seconds:6.2f} s")
-    rest = measured.seconds - sum(measured.said["seconds"].values())
-    print(f"    {'start, Dagster and storage':28} {rest:6.2f} s")
+    work = sum(measured.said["seconds"].values())
+    print(f"    {'all of it, over the processors':28} {work:6.2f} s")
 
 
 def _slope(points: list[tuple[float, float]], unit: str) -> None:

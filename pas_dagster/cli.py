@@ -32,6 +32,8 @@ explain = typer.Typer(help="Why a decision came out as it did.", no_args_is_help
 app.add_typer(explain, name="explain")
 audit = typer.Typer(help="Proofs that can be run again.", no_args_is_help=True)
 app.add_typer(audit, name="audit")
+books = typer.Typer(help="The books: proofs and exports.", no_args_is_help=True)
+app.add_typer(books, name="ledger")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -275,6 +277,75 @@ def audit_lookahead(
 
     if not run(_settings(), subject, dates, seed):
         raise typer.Exit(1)
+
+
+@app.command()
+def halt(
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stays on record.")] = "halted by hand",
+    cancel_open: Annotated[
+        bool, typer.Option("--cancel-open", help="Cancel our open orders at the brokers too.")
+    ] = False,
+) -> None:
+    """Kill switch: no order of any account is sent from now on. Sells nothing."""
+    from pas_dagster.console.halt import halt as run
+
+    run(_settings(), reason, cancel_open=cancel_open)
+
+
+@app.command()
+def resume(
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stays on record.")] = "resumed by hand",
+) -> None:
+    """Let halted accounts go on, and say why they were halted."""
+    from pas_dagster.console.halt import resume as run
+
+    run(_settings(), reason)
+
+
+@app.command()
+def arm(
+    minutes: Annotated[
+        int | None, typer.Option("--minutes", min=1, max=1440, help="How long the account may send orders.")
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="Disarm at once.")] = False,
+    account: Annotated[str | None, typer.Option("--account", help="Account; the only live one if left out.")] = None,
+    broker_account: Annotated[
+        str | None, typer.Option("--broker-account", help="Its id at the broker, if that is another one.")
+    ] = None,
+) -> None:
+    """Let a live account send orders for a while. Nothing live is sent without it."""
+    from pas_dagster.console.halt import arm as run
+
+    if off == (minutes is not None):
+        raise PasError("give either --minutes or --off")
+    run(_settings(), minutes or 0, account, broker_account)
+
+
+@books.command("verify")
+def ledger_verify(as_json: Json = False) -> None:
+    """Compute every balance and position again from the journal. Exit code 1 if anything differs."""
+    from pas_dagster.console.ledger import verify
+
+    if not verify(_settings(), as_json):
+        raise typer.Exit(1)
+
+
+@books.command("export")
+def ledger_export(
+    what: Annotated[str, typer.Argument(help="What: trades.")],
+    how: Annotated[str, typer.Option("--format", help="ndjson or csv.")] = "ndjson",
+    out: Annotated[Path | None, typer.Option("--out", help="File; the terminal if left out.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="Account; the only one if left out.")] = None,
+) -> None:
+    """Write the trade log: timestamp, symbol, side, qty, price, nav, cash_left."""
+    from pas_dagster.console.ledger import export
+
+    if what != "trades":
+        raise PasError(f"{what!r} cannot be exported; trades can")
+    if how not in ("ndjson", "csv"):
+        raise PasError(f"--format {how!r} is neither ndjson nor csv")
+    run_format = "csv" if how == "csv" else "ndjson"
+    export(_settings(), run_format, out, account)
 
 
 @database.command("start")

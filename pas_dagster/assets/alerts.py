@@ -33,8 +33,8 @@ def rules_of(chosen: Settings) -> tuple[Rule, ...]:
         PasError: one of them has a fault; all faults are named.
     """
     parsed = parse_rules(chosen.risk_rules)
-    taken = [f"rule {BREAKER}: the name is that of the built-in rule" for one in parsed.rules if one.name == BREAKER]
-    if faults := [*parsed.faults, *taken]:
+    taken = any(one.get("name") == BREAKER for one in chosen.risk_rules)
+    if faults := [*parsed.faults, *([f"rule {BREAKER}: the name is that of the built-in rule"] if taken else [])]:
         raise PasError(f"{'; '.join(faults)}. Mend risk_rules in config.yaml.")
     return parsed.rules
 
@@ -87,7 +87,9 @@ def alert_rows(lake: Lake, days: Sequence[date], chosen: Settings) -> pd.DataFra
     rows: list[dict[str, Any]] = []
     for day in days:
         before = evaluate(rules, watch.metrics(day), day, before)
-        verdict = check(watch.equity(day), day, {WATCHED: watch.age(day)}, limits)
+        equity = watch.equity(day)
+        verdict = check(equity, day, {WATCHED: watch.age(day)}, limits)
+        watch.remember(equity, verdict)
         rows += [*(_alert_row(one) for one in before), _breaker_row(day, verdict)]
     return _with_since(ALERTS.conform(pd.DataFrame(rows)), stood)
 
@@ -106,6 +108,7 @@ class _Watch:
         account.index = pd.Index([stamp.date() for stamp in account.index], dtype=object)  # once, for all sessions
         self._equity, self._account = account["equity"], account
         self._marked = account.index.to_numpy("datetime64[D]")
+        self._highs, self._begin = account["equity"].cummax(), 0
         risk = lake.read(NUMBERS, first=lake.last_partition(NUMBERS, days[0] + timedelta(1)), last=last)
         self._risk = {
             day: dict(zip(own["metric"], own["value"], strict=True)) for day, own in by_day(risk, "decision").items()
@@ -114,7 +117,14 @@ class _Watch:
         self._priced = np.array(lake.partitions(TABLES[WATCHED]), "datetime64[D]")
 
     def equity(self, day: date) -> pd.Series:
-        return self._equity.iloc[: np.searchsorted(self._marked, np.datetime64(day), side="right")]
+        """All of the account's past that the breaker has to walk."""
+        return self._equity.iloc[self._begin : np.searchsorted(self._marked, np.datetime64(day), side="right")]
+
+    def remember(self, equity: pd.Series, verdict: Verdict) -> None:
+        """An open breaker at the account's high has nothing to remember of what was before it."""
+        at = self._begin + len(equity) - 1
+        if verdict.state == "open" and len(equity) and equity.iloc[-1] >= self._highs.iloc[at]:
+            self._begin = at
 
     def age(self, day: date) -> float | None:
         """Days since the newest price; None when there is none."""

@@ -12,6 +12,7 @@ from dagster import ConfigurableResource
 from pas_dagster import calendar, settings
 from pas_dagster.errors import PasError
 from pas_dagster.lake import Lake
+from pas_dagster.ledger import halts
 from pas_dagster.ledger.store import Ledger
 from pas_dagster.postgres import URL_VARIABLE
 from pas_dagster.settings import Settings
@@ -34,7 +35,7 @@ def _branch(trunk: Lake, namespace: str) -> Lake:
 
 @lru_cache(maxsize=4)
 def _ledger(url: str) -> Ledger:
-    return Ledger(url)
+    return Ledger(url, settings.current().home / halts.HALT_FILE)
 
 
 def forget_connections() -> None:

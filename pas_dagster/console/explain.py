@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from typing import cast
 
 from rich.console import Console
 
-from pas_dagster import postgres
+from pas_dagster import calendar, postgres
 from pas_dagster.allocation.explain import retell
 from pas_dagster.allocation.log import LogRow
 from pas_dagster.console.table import show
@@ -20,6 +20,7 @@ from pas_dagster.settings import Settings, read_home
 LOG = TABLES["alloc_log"]
 SCHEMES = TABLES["scheme_outcomes"]
 CUTS = TABLES["cuts"]
+TARGETS = TABLES["portfolios"]
 
 
 def allocation(chosen: Settings, day: date | None, as_json: bool) -> None:
@@ -34,16 +35,16 @@ def allocation(chosen: Settings, day: date | None, as_json: bool) -> None:
         if as_json:
             print(json.dumps({"decision": decision.isoformat(), "steps": told}))
             return
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False)  # words of the settings and of others are no markup
         console.print(f"Allocation of {decision}", style="bold")
         console.print(retell(told))
         _schemes(lake, console, decision)
-        _cuts(lake, console, day or decision)
+        _cuts(lake, console, _target_under(lake, decision, day))
 
 
 def _in_force(lake: Lake, day: date | None) -> date:
     """The last allocation at or before a day."""
-    found = lake.last_partition(LOG, date.fromordinal(day.toordinal() + 1) if day else None)
+    found = lake.last_partition(LOG, day + timedelta(1) if day else None)
     if found is None:
         first = lake.query("select min(decision) as day from lake.alloc_log")["day"].iloc[0]
         since = f"; the first is of {first:%Y-%m-%d}" if first == first else ""
@@ -61,12 +62,21 @@ def _schemes(lake: Lake, console: Console, decision: date) -> None:
     show(rows, title="\nWhat every scheme answered", console=console)
 
 
-def _cuts(lake: Lake, console: Console, day: date) -> None:
-    last = lake.last_partition(CUTS, date.fromordinal(day.toordinal() + 1))
-    rows = lake.read(CUTS, first=last, last=last) if last else CUTS.empty()
-    if last is None or last < day or rows.empty:
-        console.print("\nNothing was cut off the target by caps or regime.", style="dim")
+def _target_under(lake: Lake, decision: date, day: date | None) -> date | None:
+    """The session of the newest target at or before a day, or the first one that the allocation is in if none is."""
+    if day is None:
+        return lake.last_partition(TARGETS)
+    last = max(day, calendar.roll_forward(decision))
+    return lake.last_partition(TARGETS, last + timedelta(1))
+
+
+def _cuts(lake: Lake, console: Console, session: date | None) -> None:
+    if session is None:
         return
-    console.print(f"\nCut off the target of {last}", style="bold")
+    rows = lake.read(CUTS, first=session, last=session)
+    if rows.empty:
+        console.print(f"\nNothing was cut off the target of {session} by caps or regime.", style="dim")
+        return
+    console.print(f"\nCut off the target of {session}", style="bold")
     for rule in rows["rule"]:
         console.print(rule)

@@ -27,9 +27,10 @@ def run(chosen: Settings, as_json: bool) -> None:
     if found["risk_metrics"].empty:
         raise PasError("There is no risk report yet: materialise risk_metrics, or run `pas backfill`.")
     if as_json:
-        print(json.dumps({name: json.loads(str(rows.to_json(orient="records"))) for name, rows in found.items()}))
+        told = {name: rows.to_json(orient="records", date_format="iso") for name, rows in found.items()}
+        print(json.dumps({name: json.loads(str(rows)) for name, rows in told.items()}))
         return
-    _tell(found, Console())
+    _tell(found, Console(markup=False))  # rules are called as the settings say
 
 
 def _newest(lake: Lake, name: str) -> pd.DataFrame:
@@ -52,7 +53,8 @@ def _tell(found: dict[str, pd.DataFrame], console: Console) -> None:
             table = _percent(shown, ["value", "risk"])
         show(table, title=f"\nExposure: {kind}", total=len(rows), console=console)
     numbers = found["risk_metrics"]
-    show(_percent(numbers[["metric", "value", "usd", "error"]], ["error"]), title="\nNumbers", console=console)
+    shown = numbers[["metric", "value", "usd", "error"]].assign(note=numbers["note"].where(numbers["value"].isna(), ""))
+    show(_percent(shown, []), title="\nNumbers", console=console)
     stress = _percent(found["stress"][["scenario", "value", "usd", "covered"]], ["value", "covered"])
     show(stress, title="\nStress", console=console)
     alerts = found["alerts"]

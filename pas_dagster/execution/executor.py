@@ -21,7 +21,7 @@ from pas_dagster.execution.brokers.base import Broker, Receipt, Ticket
 from pas_dagster.execution.market import Market, Tape
 from pas_dagster.execution.outcome import Outcome, load
 from pas_dagster.execution.targets import SleeveTarget, Wanted, rules, wanted
-from pas_dagster.ledger import batches, journal
+from pas_dagster.ledger import batches, halts, journal
 from pas_dagster.ledger.accounts import AccountSpec
 from pas_dagster.ledger.batches import Stored
 from pas_dagster.ledger.records import Execution, Order, Result
@@ -118,11 +118,12 @@ class Executor:
         return self._ledger.balances(connection, self._account.id, self._generation)
 
     def drive(self, batch: Stored) -> bool:
-        """Send, book, close as far as it goes; whether the batch is done."""
+        """Send, book, close as far as it goes; whether the batch is done.
+
+        `PasError` when the account was halted or disarmed on the way: nothing more was sent, all else was done.
+        """
         self._catch_up(batch)
-        for order, result, _ in self._orders(batch):
-            if result.state in ("planned", "submitting"):
-                self._send(batch, order, result)
+        forbidden = self._send_all(batch)
         self._cancel_stale(batch)
         self._book(batch, self._broker.executions(batch.session))
         self._end_orders(batch)
@@ -130,6 +131,8 @@ class Executor:
         finished = states <= set(TERMINAL) and self._tape.closes(batch.session).known
         self._close(batch, finished=finished)
         self._reconcile(batch)
+        if forbidden:
+            raise PasError(forbidden)
         return finished
 
     def _catch_up(self, batch: Stored) -> None:
@@ -170,7 +173,23 @@ class Executor:
     def _orders(self, batch: Stored) -> list[tuple[Order, Result, str | None]]:
         return self._ledger.run(lambda connection: batches.load_orders(connection, batch.id))
 
-    def _send(self, batch: Stored, order: Order, result: Result) -> None:
+    def _send_all(self, batch: Stored) -> str:
+        """Send what is not at the broker yet; why something may not be sent, empty when all may."""
+        waiting = [one for one in self._orders(batch) if one[1].state in ("planned", "submitting")]
+        live = bool(waiting) and self._account.mode == "live"
+        owner = self._broker.account().id if live else ""
+        forbidden = ""
+        for order, result, _ in waiting:
+            # Who resumes meanwhile shall not find buys that were sent without the sells before them.
+            if not forbidden or result.state == "submitting":
+                forbidden = self._send(batch, order, result, owner) or forbidden
+        return forbidden
+
+    def _send(self, batch: Stored, order: Order, result: Result, owner: str) -> str:
+        """Send one order, or find out what became of it; why it may not be sent, empty when it may.
+
+        `owner`: whose account the broker answers for.
+        """
         # History has no deadline: a simulated session is over by the time it is asked for.
         late = self._account.mode != "simulated" and self._clock() >= batch.valid_until
         over = "the session was over" if late else self._stale(batch, order)
@@ -178,12 +197,14 @@ class Executor:
             receipt = self._look_up(order)
         elif over:
             self._move(order, "unsent", over)
-            return
+            return ""
         else:
-            self._move(order, "submitting")
             receipt = Receipt("unknown")
         tries = 0
         while receipt.outcome == "unknown" and not late and tries < SENDS:
+            forbidden = self._permit(order, owner, mark=result.state == "planned" and not tries)
+            if forbidden:
+                return forbidden
             tries += 1
             receipt = self._broker.submit(Ticket(order.cid, batch.session, order.symbol, order.side, order.quantity))
             if receipt.outcome == "unknown":
@@ -193,6 +214,21 @@ class Executor:
         elif receipt.outcome == "rejected":
             self._move(order, "rejected", receipt.reason)
         # Still unknown: it stays `submitting`, is looked up by the next run and never timed into a rejection.
+        return ""
+
+    def _permit(self, order: Order, owner: str, *, mark: bool) -> str:
+        """Why an order may not be sent now. When it may, it is marked in the same transaction, before it is sent."""
+        at = self._clock()
+
+        def work(connection: sa.Connection) -> str:
+            forbidden = self._ledger.why_halted(connection, self._account.id)
+            if not forbidden and self._account.mode == "live":
+                forbidden = halts.why_unarmed(halts.newest_arm(connection, self._account.id), owner, at)
+            if mark and not forbidden:
+                batches.move(connection, order.cid, "submitting", at)
+            return forbidden
+
+        return self._ledger.run(work)
 
     def _look_up(self, order: Order) -> Receipt:
         found = self._broker.find(order.cid)

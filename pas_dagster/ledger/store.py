@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from io import StringIO
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg2
@@ -18,7 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from pas_dagster.errors import PasError
-from pas_dagster.ledger import journal, tables, units
+from pas_dagster.ledger import halts, journal, tables, units
 from pas_dagster.ledger.accounts import AccountSpec
 from pas_dagster.ledger.journal import Balances, Transaction
 from pas_dagster.ledger.migrations import migrate
@@ -34,12 +35,13 @@ class Ledger:
     """The books at a URL, brought to the present schema when opened.
 
     Every method that writes takes a connection from `run`, so that a caller decides what belongs into one
-    transaction.
+    transaction. `halt_file`: accounts are halted while it exists (`halts`).
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, halt_file: Path | None = None) -> None:
         migrate(url)
         self.url = url
+        self.halt_file = halt_file
         self.engine = sa.create_engine(url, isolation_level="SERIALIZABLE", pool_pre_ping=True)
 
     def close(self) -> None:
@@ -96,11 +98,9 @@ class Ledger:
                     f"Account {spec.id!r} is a {row.mode} account at {row.broker}, not a {spec.mode} one at "
                     f"{spec.broker}. Give the other account another id."
                 )
-            if row.halted is not None:
-                raise PasError(
-                    f"Account {spec.id!r} has been halted since {row.halted:%Y-%m-%d %H:%M} UTC: {row.halt_reason}. "
-                    f"Find the cause, then clear the halt."
-                )
+            halted = self.why_halted(connection, spec.id)
+            if halted:
+                raise PasError(halted)
             return row.generation
 
         return self.run(work)
@@ -117,23 +117,15 @@ class Ledger:
 
     def halt(self, account: str, who: str, why: str, at: datetime) -> None:
         """Stop the account: nothing is planned or sent for it until the halt is cleared."""
-        self._set_halt(account, who, why, at, halted=True)
+        self.run(lambda connection: halts.set_halt(connection, account, who, why, at, halted=True))
 
     def clear_halt(self, account: str, who: str, why: str, at: datetime) -> None:
         """Let a halted account go on; who and why stay on record."""
-        self._set_halt(account, who, why, at, halted=False)
+        self.run(lambda connection: halts.set_halt(connection, account, who, why, at, halted=False))
 
-    def _set_halt(self, account: str, who: str, why: str, at: datetime, *, halted: bool) -> None:
-        def work(connection: sa.Connection) -> None:
-            table = tables.account
-            connection.execute(
-                sa.update(table)
-                .where(table.c.id == account)
-                .values(halted=at if halted else None, halt_reason=why if halted else None)
-            )
-            connection.execute(sa.insert(tables.halt).values(account=account, at=at, who=who, halted=halted, why=why))
-
-        self.run(work)
+    def why_halted(self, connection: sa.Connection, account: str) -> str:
+        """Why the account may not send, empty when it may; to be asked in the transaction that marks an order."""
+        return halts.why_halted(connection, account, self.halt_file)
 
     def post(
         self, connection: sa.Connection, account: str, generation: int, transactions: Sequence[Transaction]

@@ -267,7 +267,20 @@ halt = Table(
     schema=LEDGER,
 )
 
-APPEND_ONLY = (txn, entry, execution, activity, order_event, halt)
+arm = Table(
+    "arm",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("account", Text, ForeignKey(account.c.id), nullable=False),
+    Column("broker_account", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("until", DateTime(timezone=True), nullable=False),
+    Column("who", Text, nullable=False),
+    CheckConstraint("until >= at", name="until"),
+    schema=LEDGER,
+)
+
+APPEND_ONLY = (txn, entry, execution, activity, order_event, halt, arm)
 
 book = Table(
     "book",

@@ -58,7 +58,7 @@ def home(wide: pd.DataFrame | None = None) -> MemoryLake:
 
 def weekly(wide: pd.DataFrame, before: date) -> pd.DataFrame:
     """Weekly returns by a plain loop: weeks that ended before a day, NaN unless every session has a return."""
-    rows: dict[pd.Timestamp, list[float]] = {}
+    rows: dict[object, list[float]] = {}
     monday = FIRST - timedelta(FIRST.weekday())
     begun = {name: wide[name].first_valid_index() for name in wide}
     while monday + timedelta(7) <= before:

@@ -134,7 +134,7 @@ class TestRecordOf:
 
     def test_a_session_that_is_missing_is_not_made_up(self, tables: Any):
         weights, daily, cash = tables
-        for gone in (daily.drop(index=SESSIONS[60]), daily.where(daily.index != SESSIONS[60])):
+        for gone in (daily.drop(index=SESSIONS[60]), daily.drop(index=SESSIONS[60]).reindex(SESSIONS)):
             found = record_of(weights, gone, cash, COST).returns[:, 0]
             week = next(
                 n

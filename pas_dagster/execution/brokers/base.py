@@ -7,17 +7,25 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, NamedTuple, Protocol
 
+from pas_dagster.errors import PasError
 from pas_dagster.ledger.records import Execution
 
 State = Literal["working", "filled", "expired", "rejected"]
 
 
+class BrokerError(PasError):
+    """The broker could not be asked, or what it said cannot be used. Nothing is known to have changed."""
+
+
 @dataclass(frozen=True)
 class BrokerAccount:
-    """The account as the broker sees it."""
+    """The account as the broker sees it. `blocked`: why it may not trade; None where a broker does not say."""
 
     id: str
     cash: int
+    equity: int | None = None
+    buying_power: int | None = None
+    blocked: str = ""
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,22 @@ class Clock:
 
     now: datetime
     session: date
+
+
+class Hours(NamedTuple):
+    """When a session opens and closes, aware."""
+
+    session: date
+    open: datetime
+    close: datetime
+
+
+class Asset(NamedTuple):
+    """What the broker lets one do with a symbol."""
+
+    symbol: str
+    tradable: bool
+    fractionable: bool
 
 
 class Ticket(NamedTuple):

@@ -1,0 +1,217 @@
+"""Alpaca's trading API over the account: which request does what, and how a wrong one is answered."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from pas_dagster import calendar
+from pas_dagster.sandbox.broker import wire
+from pas_dagster.sandbox.broker.paper import MISSING, Fill, PaperAccount, PaperOrder, RefusedError, Wish
+from pas_dagster.sandbox.sites.site import Answer, Call, json_answer
+
+MOST_ORDERS = 500
+MOST_ACTIVITIES = 100
+_NUMBER = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?", re.ASCII)
+_BAD_BODY = (400, 40010000, "request body format is invalid")
+
+
+def answer(book: PaperAccount, call: Call) -> Answer:
+    """What the API says to a request that is let in; carries out what it asks for."""
+    with book.lock:
+        book.advance()
+        try:
+            found = _route(call)
+            if found is None:
+                raise RefusedError(404, MISSING, "endpoint not found.")
+            act, parts = found
+            result = act(book, call, *parts)
+            book.advance()
+            return result
+        except RefusedError as refusal:
+            return json_answer(refusal.body, refusal.status)
+
+
+def _route(call: Call) -> tuple[Callable[..., Answer], tuple[str, ...]] | None:
+    for method, pattern, act in _ROUTES:
+        if call.method == method and (match := pattern.fullmatch(call.path)):
+            return act, match.groups()
+    return None
+
+
+def _account(book: PaperAccount, _: Call) -> Answer:
+    return json_answer(wire.account(book))
+
+
+def _positions(book: PaperAccount, _: Call) -> Answer:
+    return json_answer([wire.position(book, symbol) for symbol in sorted(book.positions)])
+
+
+def _position(book: PaperAccount, _: Call, symbol: str) -> Answer:
+    if symbol not in book.positions:
+        raise RefusedError(404, MISSING, "position does not exist")
+    return json_answer(wire.position(book, symbol))
+
+
+def _place(book: PaperAccount, call: Call) -> Answer:
+    order = book.place(_wish(book, call))
+    taken = json_answer(wire.order(order))  # as it was taken: what happens next is told by later requests
+    book.advance()
+    return taken
+
+
+def _wish(book: PaperAccount, call: Call) -> Wish:
+    try:
+        body = json.loads(call.body)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise RefusedError(*_BAD_BODY)
+    cid = body.get("client_order_id") or book.new_id()
+    words = (body.get("symbol"), body.get("side"), cid, body.get("type"), body.get("time_in_force"))
+    if not all(isinstance(word, str) for word in words):
+        raise RefusedError(*_BAD_BODY)
+    symbol, side, cid, kind, force = words
+    quantity, notional, limit = (_number(body.get(name)) for name in ("qty", "notional", "limit_price"))
+    return Wish(symbol, side, cid, quantity, notional, kind, limit, force)
+
+
+def _number(value: object) -> Decimal | None:
+    if value is None:
+        return None
+    said = str(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else ""
+    if not _NUMBER.fullmatch(said):
+        raise RefusedError(*_BAD_BODY)
+    return Decimal(said)
+
+
+def _shown(book: PaperAccount, call: Call, order: PaperOrder | None, what: str) -> Answer:
+    if order is None or order.seen_from > book.now():
+        raise RefusedError(404, MISSING, f"order not found for {what}")
+    return json_answer(wire.order(order))
+
+
+def _by_client_id(book: PaperAccount, call: Call) -> Answer:
+    cid = call.query.get("client_order_id", "")
+    return _shown(book, call, book.find(cid), cid)
+
+
+def _order(book: PaperAccount, call: Call, order_id: str) -> Answer:
+    return _shown(book, call, book.orders.get(order_id), order_id)
+
+
+def _orders(book: PaperAccount, call: Call) -> Answer:
+    asked = call.query
+    status, limit = asked.get("status", "open"), _size(asked.get("limit"), 50, MOST_ORDERS)
+    after, until = _instant(asked.get("after")), _instant(asked.get("until"))
+    symbols = set(asked["symbols"].split(",")) if asked.get("symbols") else None
+    found = [
+        order
+        for order in book.orders.values()
+        if order.seen_from <= book.now()
+        and (status == "all" or order.is_open == (status == "open"))
+        and (after is None or order.submitted > after)
+        and (until is None or order.submitted < until)
+        and (symbols is None or order.wish.symbol in symbols)
+    ]
+    found.sort(key=lambda order: order.submitted, reverse=asked.get("direction", "desc") != "asc")
+    return json_answer([wire.order(order) for order in found[:limit]])
+
+
+def _cancel(book: PaperAccount, _: Call, order_id: str) -> Answer:
+    book.cancel(order_id)
+    return Answer(b"", 204, "application/json")
+
+
+def _cancel_all(book: PaperAccount, _: Call) -> Answer:
+    ids = [order.id for order in book.orders.values() if order.is_open]
+    for order_id in ids:
+        book.cancel(order_id)
+    return json_answer([{"id": order_id, "status": 200} for order_id in ids], 207)
+
+
+def _activities(book: PaperAccount, call: Call) -> Answer:
+    asked = call.query
+    fills = [fill for fill in book.fills if fill.seen_from <= book.now() and _wanted(fill, asked)]
+    ascending = asked.get("direction", "desc") == "asc"
+    fills.sort(key=lambda fill: fill.id, reverse=not ascending)
+    token = asked.get("page_token")
+    if token:
+        fills = [fill for fill in fills if (fill.id > token if ascending else fill.id < token)]
+    page = fills[: _size(asked.get("page_size"), MOST_ACTIVITIES, MOST_ACTIVITIES)]
+    return json_answer([wire.activity(fill) for fill in page])
+
+
+def _wanted(fill: Fill, asked: Mapping[str, str]) -> bool:
+    after, until = _instant(asked.get("after")), _instant(asked.get("until"))
+    on_day = not asked.get("date") or calendar.today(fill.at).isoformat() == asked["date"]
+    return on_day and (after is None or fill.at > after) and (until is None or fill.at < until)
+
+
+def _clock(book: PaperAccount, _: Call) -> Answer:
+    return json_answer(wire.clock(book.now()))
+
+
+def _calendar(book: PaperAccount, call: Call) -> Answer:
+    today = calendar.today(book.now())
+    first, last = (_day(call.query.get(name)) for name in ("start", "end"))
+    return json_answer(wire.days(first or calendar.FIRST, last or today + timedelta(365)))
+
+
+def _assets(book: PaperAccount, _: Call) -> Answer:
+    known = sorted({order.wish.symbol for order in book.orders.values()} | book.positions.keys())
+    return json_answer([wire.asset(book, symbol) for symbol in known])
+
+
+def _asset(book: PaperAccount, _: Call, symbol: str) -> Answer:
+    if book.price(symbol) is None:
+        raise RefusedError(404, MISSING, f"asset not found for {symbol}")
+    return json_answer(wire.asset(book, symbol))
+
+
+def _size(said: str | None, usual: int, most: int) -> int:
+    if said is None:
+        return usual
+    if not said.isdecimal() or not 1 <= int(said) <= most:
+        raise RefusedError(422, 42210000, f"limit must be between 1 and {most}")
+    return int(said)
+
+
+def _instant(said: str | None) -> datetime | None:
+    if not said:
+        return None
+    try:
+        moment = datetime.fromisoformat(said.replace(" ", "+"))
+    except ValueError:
+        raise RefusedError(422, 42210000, f"{said} is no timestamp") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=calendar.NEW_YORK)
+
+
+def _day(said: str | None) -> date | None:
+    found = _instant(said)
+    return None if found is None else found.date()
+
+
+_ROUTES: list[tuple[str, re.Pattern[str], Callable[..., Any]]] = [
+    (method, re.compile(path), act)
+    for method, path, act in (
+        ("GET", "/v2/account", _account),
+        ("GET", "/v2/positions", _positions),
+        ("GET", "/v2/positions/([^/]+)", _position),
+        ("POST", "/v2/orders", _place),
+        ("GET", "/v2/orders", _orders),
+        ("DELETE", "/v2/orders", _cancel_all),
+        ("GET", "/v2/orders:by_client_order_id", _by_client_id),
+        ("GET", "/v2/orders/([^/]+)", _order),
+        ("DELETE", "/v2/orders/([^/]+)", _cancel),
+        ("GET", "/v2/account/activities(?:/FILL)?", _activities),
+        ("GET", "/v2/clock", _clock),
+        ("GET", "/v2/calendar", _calendar),
+        ("GET", "/v2/assets", _assets),
+        ("GET", "/v2/assets/([^/]+)", _asset),
+    )
+]
