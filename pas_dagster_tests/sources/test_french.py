@@ -29,7 +29,7 @@ FIVE = "\r\n,Mkt-RF,SMB,HML,RMW,CMA,RF\r\n20240103,   -0.80,    0.31,    1.05,  
 def packed(text: str | bytes, name: str = "F-F.CSV") -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, text)
+        archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)  # no time of today: it names a test
     return buffer.getvalue()
 
 
