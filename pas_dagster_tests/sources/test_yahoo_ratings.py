@@ -259,6 +259,7 @@ def test_nothing_shows_before_it_is_known() -> None:
 def served(folder: Path, chosen: Site, *symbols: str) -> tuple[Sandbox, Any]:
     """The rows that the real client gets over HTTP, cookies and all, and the server that served them."""
     calls: list[Call] = []
+    site._histories(world())  # made before a client with little patience waits for it
 
     def answer(shown: Present, call: Call) -> Answer:
         calls.append(call)
