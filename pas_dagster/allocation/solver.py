@@ -101,7 +101,9 @@ def solve_qp(P: FloatArray, q: FloatArray, A: FloatArray, lower: FloatArray, upp
 
 def _plain(array: FloatArray) -> FloatArray:
     """The array as the solver's bindings need it: contiguous, writeable, double precision. They do not write to it."""
-    return array if array.flags.carray and array.dtype == np.float64 else np.require(array, np.float64, "CW")
+    if array.dtype == np.float64 and array.flags.c_contiguous:
+        return array if array.flags.carray else array.copy()  # read-only: a copy is quicker than `numpy.require`
+    return np.require(array, np.float64, "CW")
 
 
 def _refuse(
