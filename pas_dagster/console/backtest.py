@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pas_dagster.automation.session import working
+from pas_dagster.console.home import require_data
 from pas_dagster.console.table import cell, show
 from pas_dagster.errors import PasError
 from pas_dagster.schemas import TABLES
-from pas_dagster.settings import Settings, read_home
+from pas_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from pas_dagster.automation.backtest import Range
@@ -58,10 +59,7 @@ def run(
     as_json: bool,
 ) -> None:
     """Backtest the strategies, all of them if none is named; print the comparison, and store it."""
-    if not read_home(chosen.home):
-        raise PasError(
-            f"There is no data in {chosen.home} yet. Try `pas demo`, or bring in real data: docs/real-data.md"
-        )
+    require_data(chosen)
     if costs is not None and not 0 <= costs <= 500:
         raise PasError(f"--costs {costs:g} is outside 0 to 500 basis points.")
     terms: dict[str, Any] = {"cash_interest": interest} | ({} if costs is None else {"cost_bp": costs})

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from pas_dagster.automation.session import working
+from pas_dagster.console.home import require_data
 from pas_dagster.errors import PasError
 from pas_dagster.schemas import TABLES
-from pas_dagster.settings import Settings, read_home
+from pas_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from pas_dagster.strategies.contract import Strategy
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
 
 def run(chosen: Settings, subject: str | None, count: int, seed: int) -> bool:
     """Audit a strategy, those of a file, or all of them, on this home's data; whether nothing was found."""
-    if not read_home(chosen.home):
-        raise PasError(
-            f"There is no data in {chosen.home} yet. Try `pas demo`, or bring in real data: docs/real-data.md"
-        )
+    require_data(chosen)
     console, clean = Console(), True
     with working(chosen):
         from pas_dagster.assets.history import load_history

@@ -10,16 +10,13 @@ import pandas as pd
 
 from pas_dagster import calendar
 from pas_dagster.automation.session import working
+from pas_dagster.console.home import require_data
 from pas_dagster.console.table import show
-from pas_dagster.errors import PasError
-from pas_dagster.settings import Settings, read_home
+from pas_dagster.settings import Settings
 
 
 def run(chosen: Settings, as_json: bool) -> None:
-    if not read_home(chosen.home):
-        raise PasError(
-            f"There is no data in {chosen.home} yet. Try `pas demo`, or bring in real data: docs/real-data.md"
-        )
+    require_data(chosen)
     with working(chosen) as instance:
         from pas_dagster.assets.resources import Workshop
         from pas_dagster.definitions import defs

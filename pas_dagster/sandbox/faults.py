@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from fnmatch import fnmatch
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from pas_dagster.sandbox.sites.site import Answer
 
@@ -72,14 +72,26 @@ class Weather:
 
     def strikes(self, host: str, path: str) -> bool:
         """Whether it happens to this request; counts down when it does."""
-        if self.times == 0 or not (fnmatch(host, self.host) and fnmatch(path, self.path)):
-            return False
-        if self.skip:
-            self.skip -= 1
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
+        return fnmatch(host, self.host) and fnmatch(path, self.path) and happens(self)
+
+
+class Counted(Protocol):
+    """What happens `times` times (None: until cleared), after `skip` that it lets through."""
+
+    times: int | None
+    skip: int
+
+
+def happens(one: Counted) -> bool:
+    """Whether it is its turn; counts down."""
+    if one.times == 0:
+        return False
+    if one.skip:
+        one.skip -= 1
+        return False
+    if one.times is not None:
+        one.times -= 1
+    return True
 
 
 def parse(text: str) -> Weather:

@@ -7,10 +7,8 @@ present get a history; with a minute in UTC (`/@2025-03-03T14:30Z/`) as then.
 
 from __future__ import annotations
 
-import io
 import re
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -19,24 +17,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from datetime import time as clock_time
 from functools import lru_cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import unquote
 
 from pas_dagster import calendar
-from pas_dagster.errors import PasError
 from pas_dagster.sandbox import sites
 from pas_dagster.sandbox.faults import CONNECTION, Fault, Weather, spoil
 from pas_dagster.sandbox.limits import Limit
+from pas_dagster.sandbox.loopback import STALL, Handler, listen, running
 from pas_dagster.sandbox.sites.site import Answer, Call, Present
 from pas_dagster.sandbox.tape import Player
 from pas_dagster.sandbox.world import World, world
 
 _TRAVEL = re.compile(r"@(\d{4}-\d\d-\d\d)(?:T(\d\d):(\d\d)Z)?")
 _EVENING = clock_time(23, 0)
-_MOST_BODY = 1 << 20
-_STALL = 30.0  # seconds a stalled socket is held before the server lets go of it
-_DRIP = 0.05  # seconds between the bytes of a slow body
 
 
 @dataclass
@@ -96,27 +89,10 @@ def _moment(day: str, hour: str | None, minute: str | None) -> datetime:
     return datetime.combine(date.fromisoformat(day), clock_time(int(hour), int(minute)), UTC)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """HTTP/1.1 with connections kept, answers in one packet where they fit."""
-
-    protocol_version = "HTTP/1.1"
-    server_version = "sandbox"
-    sys_version = ""
-    wbufsize = -1
-    disable_nagle_algorithm = True
-    timeout = 60
+class _Handler(Handler):
     sandbox: Sandbox
 
-    def do_GET(self) -> None:
-        self._reply()
-
-    def do_POST(self) -> None:
-        self._reply()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Be silent: progress is the client's affair."""
-
-    def _reply(self) -> None:
+    def reply(self) -> None:
         found = self._call()
         if found is None:
             self._send(Answer(b"the first part of the path is the host\n", 404, "text/plain"))
@@ -127,9 +103,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in (Fault.RESET, Fault.STALLED):
             self.sandbox.spoiled += 1
         if fault is Fault.RESET:
-            self._reset()
+            self.reset()
         elif fault is Fault.STALLED:
-            self.sandbox.stopping.wait(_STALL)
+            self.sandbox.stopping.wait(STALL)
             self.close_connection = True
         else:
             answer = self.sandbox.answer(call, moment)
@@ -151,9 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "." not in first:
             return None
         raw_path = f"/{rest}"
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        length = min(int(headers.get("content-length") or 0), _MOST_BODY)
-        body = self.rfile.read(length) if length else b""
+        headers, body = self.received()
         return Call(self.command, first, unquote(raw_path), query, headers, body, raw_path), moment
 
     def _send(self, answer: Answer, fault: Fault | None = None) -> None:
@@ -171,46 +145,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_body(self, body: bytes, fault: Fault | None) -> None:
         if fault is Fault.TRUNCATED:
-            self.wfile.write(body[: len(body) // 2])
-            self.close_connection = True
+            self.cut_off(body)
         elif fault is Fault.SLOW_BODY:
-            for at in range(len(body)):
-                self.wfile.write(body[at : at + 1])
-                self.wfile.flush()
-                if self.sandbox.stopping.wait(_DRIP):
-                    break
+            self.drip(body, self.sandbox.stopping)
         else:
             self.wfile.write(body)
         self.wfile.flush()
-
-    def _reset(self) -> None:
-        """Close with a TCP reset."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close_connection = True
-        self.connection.close()
-        self.wfile = io.BytesIO()  # the stream of a connection that is gone
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news; anything else is a fault of the sandbox and is shown."""
-        import sys
-
-        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
-            super().handle_error(request, client_address)
 
 
 @contextmanager
 def serving(sandbox: Sandbox, port: int = 0) -> Generator[str]:
     """Serve on loopback while the block runs; yields the base address. Port 0 takes a free one."""
-    try:
-        listener = socket.create_server(("127.0.0.1", port), backlog=_Server.request_queue_size)
-    except OSError as error:
-        raise PasError(f"Port {port} of this machine cannot be used ({error.strerror}). Choose another.") from None
+    listener = listen(port)
     with serve_on(sandbox, listener):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -218,15 +164,5 @@ def serving(sandbox: Sandbox, port: int = 0) -> Generator[str]:
 @contextmanager
 def serve_on(sandbox: Sandbox, listener: socket.socket) -> Generator[None]:
     """Serve on a socket that listens already, while the block runs."""
-    handler = type("Handler", (_Handler,), {"sandbox": sandbox})
-    server = _Server(listener.getsockname(), handler, bind_and_activate=False)
-    server.socket.close()
-    server.socket = listener
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with running(type("Handler", (_Handler,), {"sandbox": sandbox}), listener, sandbox.stopping):
         yield
-    finally:
-        sandbox.stopping.set()
-        server.shutdown()
-        server.server_close()

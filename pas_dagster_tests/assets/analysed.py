@@ -14,11 +14,10 @@ from pas_dagster import calendar
 from pas_dagster.assets import wiring
 from pas_dagster.assets.resources import Workshop
 from pas_dagster.automation.backfill import RANGE_END, RANGE_START
-from pas_dagster.lake import Lake
 from pas_dagster.schemas import TABLES
-from pas_dagster.settings import Settings
 from pas_dagster.strategies.contract import CASH
 from pas_dagster_tests.assets.conftest import MemoryLake
+from pas_dagster_tests.assets.conftest import bench as bench  # the tests reach it from here
 
 FIRST, LAST = date(2018, 1, 2), date(2024, 6, 28)
 SESSIONS = pd.DatetimeIndex(calendar.session_array(FIRST, LAST)).astype("datetime64[us]")
@@ -175,21 +174,6 @@ def store(lake: MemoryLake, rows: dict[str, pd.DataFrame], until: date | None = 
         if len(kept):
             lake.replace(table, [day.date() for day in kept[table.partition].unique()], kept)
     return lake
-
-
-def bench(lake: Lake, chosen: Settings) -> Workshop:
-    """A workshop on a lake."""
-
-    class Bench(Workshop):
-        @property
-        def settings(self) -> Settings:
-            return chosen
-
-        @property
-        def lake(self) -> Lake:
-            return lake
-
-    return Bench()
 
 
 def materialise(asset: AssetsDefinition, workshop: Workshop, days: Sequence[date] = ()) -> Any:

@@ -62,8 +62,9 @@ def chosen(tmp_path) -> Settings:
     return settings.load(home=tmp_path / "home", world="real", database_url=None, start=date(2023, 1, 3))
 
 
-@pytest.fixture
-def workshop(lake: MemoryLake, chosen: Settings) -> Workshop:
+def bench(lake: Lake, chosen: Settings) -> Workshop:
+    """A workshop on a lake."""
+
     class Bench(Workshop):
         @property
         def settings(self) -> Settings:
@@ -74,3 +75,8 @@ def workshop(lake: MemoryLake, chosen: Settings) -> Workshop:
             return lake
 
     return Bench()
+
+
+@pytest.fixture
+def workshop(lake: MemoryLake, chosen: Settings) -> Workshop:
+    return bench(lake, chosen)

@@ -2,7 +2,8 @@
 
 * `book` - what goes in, and the same brought onto observed sessions.
 * `measures` - the headline numbers with their definitions, months and years, drawdown episodes, rolling windows.
-* `sections` - the parts of the page: a finding in words with its chart or table, or in words why there is none.
+* `charts`, `tables` - the parts of the page: a finding in words with its chart or table, or in words why there is none.
+* `words` - numbers and days in words.
 * `style` - the style sheet.
 * `page` - the whole.
 """

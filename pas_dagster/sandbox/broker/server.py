@@ -5,30 +5,22 @@ The unmodified SDK works against it: `TradingClient(key, secret, url_override=ur
 
 from __future__ import annotations
 
-import io
-import socket
-import struct
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from hmac import compare_digest
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import unquote
 
-from pas_dagster.errors import PasError
 from pas_dagster.sandbox.broker import api
 from pas_dagster.sandbox.broker.paper import PaperAccount
 from pas_dagster.sandbox.broker.trouble import SOCKET, Kind, Trouble
 from pas_dagster.sandbox.limits import Limit
+from pas_dagster.sandbox.loopback import STALL, Handler, listen, running
 from pas_dagster.sandbox.sites.site import Answer, Call, json_answer
 
 KEY, SECRET = "SANDBOXKEY", "sandbox-secret"
-_MOST_BODY = 1 << 20
-_STALL = 30.0  # seconds a stalled connection is held
 
 
 class Budget(Limit):
@@ -97,42 +89,25 @@ class BrokerSandbox:
         return sum((a, b) == (method, path) for a, b, _ in self.log)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """HTTP/1.1 with connections kept, answers in one packet."""
-
-    protocol_version = "HTTP/1.1"
-    server_version = "sandbox"
-    sys_version = ""
-    wbufsize = -1
-    disable_nagle_algorithm = True
-    timeout = 60
+class _Handler(Handler):
     sandbox: BrokerSandbox
 
-    def do_GET(self) -> None:
-        self._reply()
+    def do_DELETE(self) -> None:  # noqa: N802  (the name is that of the protocol)
+        self.reply()
 
-    def do_POST(self) -> None:
-        self._reply()
-
-    def do_DELETE(self) -> None:
-        self._reply()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Be silent: the log of requests is the sandbox's."""
-
-    def _reply(self) -> None:
+    def reply(self) -> None:
         sandbox = self.sandbox
         if sandbox.stopping.is_set():  # a kept connection does not outlive the server
-            self._reset()
+            self.reset()
             return
         call = self._call()
         said, treatment = sandbox.answer(call)
         lost = treatment in (Kind.RESET, Kind.STALLED)
         sandbox.log.append((call.method, call.path, 0 if lost else said.status))
         if treatment is Kind.RESET:
-            self._reset()
+            self.reset()
         elif treatment is Kind.STALLED:
-            sandbox.stopping.wait(_STALL)
+            sandbox.stopping.wait(STALL)
             self.close_connection = True
         else:
             if treatment is Kind.SLOW:
@@ -144,9 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _call(self) -> Call:
         path, _, query = self.path.partition("?")
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        length = min(int(headers.get("content-length") or 0), _MOST_BODY)
-        body = self.rfile.read(length) if length else b""
+        headers, body = self.received()
         return Call(self.command, "paper-api.alpaca.markets", unquote(path), query, headers, body, path)
 
     def _send(self, said: Answer, treatment: Kind | None) -> None:
@@ -158,52 +131,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if treatment is Kind.TRUNCATED:
-            self.wfile.write(said.body[: len(said.body) // 2])
-            self.close_connection = True
+            self.cut_off(said.body)
         elif treatment is Kind.DRIPPING:
-            for at in range(len(said.body)):
-                self.wfile.write(said.body[at : at + 1])
-                self.wfile.flush()
-                if self.sandbox.stopping.wait(0.05):
-                    break
+            self.drip(said.body, self.sandbox.stopping)
         else:
             self.wfile.write(said.body)
         self.wfile.flush()
-
-    def _reset(self) -> None:
-        """Close with a TCP reset."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close_connection = True
-        self.connection.close()
-        self.wfile = io.BytesIO()  # the stream of a connection that is gone
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news; anything else is a fault of the sandbox and is shown."""
-        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
-            super().handle_error(request, client_address)
 
 
 @contextmanager
 def serving(sandbox: BrokerSandbox, port: int = 0) -> Generator[str]:
     """Serve on loopback while the block runs; yields the base address. Port 0 takes a free one."""
-    handler = type("Handler", (_Handler,), {"sandbox": sandbox})
     sandbox.stopping.clear()
-    try:
-        server = _Server(("127.0.0.1", port), handler)
-    except OSError as error:
-        raise PasError(f"Port {port} of this machine cannot be used ({error.strerror}). Choose another.") from None
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        sandbox.stopping.set()
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    listener = listen(port)
+    with running(type("Handler", (_Handler,), {"sandbox": sandbox}), listener, sandbox.stopping):
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"

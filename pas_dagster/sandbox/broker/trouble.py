@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from fnmatch import fnmatch
 
+from pas_dagster.sandbox.faults import happens
 from pas_dagster.sandbox.sites.site import Answer, json_answer
 
 
@@ -54,14 +55,7 @@ class Trouble:
 
     def strikes(self, method: str, path: str) -> bool:
         """Whether it happens to this request; counts down when it does."""
-        if self.times == 0 or not (fnmatch(method, self.method) and fnmatch(path, self.path)):
-            return False
-        if self.skip:
-            self.skip -= 1
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
+        return fnmatch(method, self.method) and fnmatch(path, self.path) and happens(self)
 
     def answer(self, true: Answer) -> Answer:
         """What is sent instead of the true answer."""
