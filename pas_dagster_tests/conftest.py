@@ -1,13 +1,18 @@
-"""How the tests are spread over processes."""
+"""Where the tests are at home, and how they are spread over processes."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+# Partition sets begin with the home that is there when they are imported: never with what `make demo` left behind.
+os.environ["PAS_HOME"] = str(Path(tempfile.gettempdir()) / f"pas-tests-no-home-{os.getpid()}")
 
 
 class ByHome(LoadScopeScheduling):
