@@ -25,5 +25,7 @@ bench:  ## the comparisons of docs/benchmarks.md
 	@$(RUN) --group bench python -m benchmarks.backfill
 	@$(RUN) --group bench python -m benchmarks.sources
 	@$(RUN) --group bench python -m benchmarks.strategies
+	@$(RUN) --group bench python -m benchmarks.faults
+	@$(RUN) --group bench python -m benchmarks.faults --mutants
 lock:  ## resolve the locks again (no address ends up in them)
 	@scripts/lock.sh

@@ -36,6 +36,7 @@ from pypfopt import CovarianceShrinkage, EfficientFrontier
 from pas_dagster.allocation import SCHEMES, Mandate, Policy, allocate, allocate_all
 from pas_dagster.allocation.estimators import WEEKS_PER_YEAR
 from pas_dagster.allocation.target import Estimate, Target, bounded_problem, estimate, target_weights
+from pas_dagster.allocation.views import NamedView
 
 Answer = TypeVar("Answer")
 Floats = NDArray[np.float64]
@@ -51,6 +52,7 @@ MANDATE = Mandate(
     groups={name: ("bonds", "equities", "diversified")[i % 3] for i, name in enumerate(NAMES)},
     budgets={"bonds": 0.5, "equities": 0.25, "diversified": 0.25},
     equity=frozenset({"equities", "diversified"}),
+    views=(NamedView(NAMES[0], None, 0.15), NamedView(NAMES[1], NAMES[2], 0.05, 0.7)),
 )
 
 

@@ -21,11 +21,22 @@ LAST = date(2035, 12, 31)  # the library ends one year ahead unless told otherwi
 
 
 @lru_cache(maxsize=1)
-def _days() -> np.ndarray:
+def _schedule() -> pd.DataFrame:
     import exchange_calendars
 
-    calendar = exchange_calendars.get_calendar("XNYS", start=str(FIRST), end=str(LAST))
-    return calendar.sessions.to_numpy().astype("datetime64[D]")
+    return exchange_calendars.get_calendar("XNYS", start=str(FIRST), end=str(LAST)).schedule
+
+
+@lru_cache(maxsize=1)
+def _days() -> np.ndarray:
+    return _schedule().index.to_numpy().astype("datetime64[D]")
+
+
+@lru_cache(maxsize=1)
+def _hours() -> np.ndarray:
+    """Seconds since 1970 at which the sessions of `_days` open and close, shape (n, 2)."""
+    ends = [_schedule()[name].dt.tz_convert(None).to_numpy() for name in ("open", "close")]
+    return np.column_stack(ends).astype("datetime64[s]").astype(np.int64)
 
 
 def sessions(first: date, last: date) -> list[date]:
@@ -55,6 +66,24 @@ def previous_session(day: date) -> date:
     """The last session strictly before the day."""
     days = _days()
     return days[np.searchsorted(days, np.datetime64(day)) - 1].astype(object)
+
+
+def opening(session: date) -> datetime:
+    """When a session opens, in New York; `ValueError` for a day that is no session."""
+    return _edge(session, 0)
+
+
+def closing(session: date) -> datetime:
+    """When a session closes, in New York, early closes included; `ValueError` for a day that is no session."""
+    return _edge(session, 1)
+
+
+def _edge(session: date, column: int) -> datetime:
+    days = _days()
+    at = int(np.searchsorted(days, np.datetime64(session)))
+    if at == len(days) or days[at] != np.datetime64(session):
+        raise ValueError(f"{session} is no session and has no hours; pass a day on which the exchange trades")
+    return datetime.fromtimestamp(int(_hours()[at, column]), NEW_YORK)
 
 
 def holidays(first: date, last: date) -> list[date]:

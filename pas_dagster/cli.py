@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -140,14 +140,33 @@ def sandbox_serve(
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 8765,
     tape: Annotated[Path | None, typer.Option(help="Play recorded answers from this folder instead.")] = None,
     fault: Annotated[list[str] | None, typer.Option(help="HOST[/PATH]=FAULT[*TIMES]; may be given often.")] = None,
-    limited: Annotated[bool, typer.Option("--limited", help="Enforce the sites' rate limits.")] = False,
+    limited: Annotated[
+        bool, typer.Option("--limited", help="Enforce the rate limits of the sites and the broker.")
+    ] = False,
     hosts: Annotated[bool, typer.Option("--hosts", help="List the hosts and end.")] = False,
+    broker_port: Annotated[int, typer.Option(help="The broker's port on this machine.")] = 8766,
+    stream_port: Annotated[int, typer.Option(help="Port of the broker's stream.")] = 8767,
+    broker_fault: Annotated[
+        list[str] | None,
+        typer.Option(help="'[METHOD ]PATH=KIND[+after][*TIMES]', 'stream=repeats', 'stream=breaks*EVENTS'."),
+    ] = None,
+    duplicate_ids: Annotated[
+        bool, typer.Option("--duplicate-ids", help="Take a client order id more than once, which Alpaca does not.")
+    ] = False,
+    partial: Annotated[
+        float, typer.Option(min=0, max=1, help="Part of the orders that fill in pieces within a minute.")
+    ] = 0.0,
+    rejected: Annotated[
+        float, typer.Option(min=0, max=1, help="Part of the orders that are taken and then rejected.")
+    ] = 0.0,
 ) -> None:
-    """Serve the sandbox world over HTTP in the sources' own formats."""
+    """Serve the sandbox world over HTTP in the sources' own formats, and a broker on its prices."""
     from pas_dagster.console.sandbox import run
+    from pas_dagster.sandbox.broker.service import Terms
 
     chosen = _settings()
-    run(chosen.seed, chosen.start, port, tape, fault or [], limited, hosts)
+    terms = Terms(broker_port, stream_port, chosen.capital, broker_fault or [], duplicate_ids, partial, rejected)
+    run(chosen.seed, chosen.start, port, tape, fault or [], limited, hosts, terms)
 
 
 @app.command()
@@ -165,8 +184,81 @@ def backfill(
 
 
 @app.command()
+def rebalance(
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan with a reason per order; send and book nothing.")
+    ] = False,
+    call: Annotated[
+        str | None,
+        typer.Option(
+            "--call",
+            metavar="weights|all",
+            help="Trade to the targets although nothing new takes effect; `all` resets the portfolios' capital, too.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Trade today's decision once, or go on with it.
+
+    Exit code 0 when the batch is done, 3 when orders are still working, 1 when something kept it back.
+    """
+    from pas_dagster.console.rebalance import run
+
+    raise typer.Exit(run(_settings(), dry=dry, call=call, as_json=as_json))
+
+
+@app.command()
+def close(
+    portfolio: Annotated[str, typer.Argument(help="Portfolio (sleeve); `pas positions` names them.")],
+    symbol: Annotated[str, typer.Argument(help="Symbol.")],
+    sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Sell all that a portfolio holds of a symbol, at a paper or live account.
+
+    Exit code 0 when it is sold, 3 when the order is still working, 1 when nothing was sent.
+    """
+    from pas_dagster.console.close import run
+
+    raise typer.Exit(run(_settings(), portfolio, symbol, sure=sure))
+
+
+@app.command()
+def reconcile(
+    as_json: Json = False,
+    settle: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="ORDER unsent", help="Give up an order whose outcome stayed unknown; look at the broker first."
+        ),
+    ] = None,
+) -> None:
+    """Book what happened at the broker, go on with open batches, and compare. A halted account is compared too.
+
+    Exit code 0 when nothing differs without a reason, 4 when something does.
+    """
+    from pas_dagster.console.reconcile import run
+    from pas_dagster.console.reconcile import settle as give_up
+
+    if settle is not None:
+        give_up(_settings(), *settle)
+    else:
+        raise typer.Exit(run(_settings(), as_json=as_json))
+
+
+@app.command()
+def positions(
+    portfolio: Annotated[str | None, typer.Option("--sleeve", help="Only this portfolio (sleeve).")] = None,
+    as_json: Json = False,
+) -> None:
+    """What every portfolio holds, what of it is reserved, what it cost and what came of it, by the ledger."""
+    from pas_dagster.console.positions import run
+
+    run(_settings(), portfolio, as_json=as_json)
+
+
+@app.command()
 def status(as_json: Json = False) -> None:
-    """What is materialised, and to when."""
+    """The account, what is materialised, and to when."""
     from pas_dagster.console.status import run
 
     run(_settings(), as_json)
@@ -212,6 +304,17 @@ def explain_allocation(
     from pas_dagster.console.explain import allocation
 
     allocation(_settings(), _day(day, "DAY"), as_json)
+
+
+@explain.command("order")
+def explain_order(
+    order: Annotated[str, typer.Argument(help="Order id; `select * from order_batch` names them.")],
+    as_json: Json = False,
+) -> None:
+    """Retell an order: who asked for it, what became of it, and what was filled."""
+    from pas_dagster.console.explain import order as run
+
+    run(_settings(), order, as_json)
 
 
 @app.command()
@@ -388,9 +491,7 @@ def _settings() -> Settings:
 
 def _sandbox_settings() -> Settings:
     """Settings of a sandbox home: the existing one's, or a new one of four years ending yesterday."""
-    from datetime import UTC
-
-    from pas_dagster import calendar, settings
+    from pas_dagster import calendar, present, settings
 
     chosen = settings.load()
     if settings.read_home(chosen.home):
@@ -399,7 +500,7 @@ def _sandbox_settings() -> Settings:
                 f"{chosen.home} holds real data. Give the demo a folder of its own: PAS_HOME=.pas-demo pas demo"
             )
         return chosen
-    today = calendar.today(datetime.now(UTC))
+    today = calendar.today(present.now(chosen.model_copy(update={"world": "sandbox"})))
     first = calendar.roll_forward(date(today.year - 4, today.month, min(today.day, 28)))
     return settings.load(world="sandbox", start=first)
 

@@ -8,6 +8,7 @@ from pas_dagster.assets import (
     alerts,
     allocation,
     analyses,
+    books,
     datasets,
     execution,
     regimes,
@@ -22,6 +23,7 @@ from pas_dagster.assets.wiring import lake_io_manager
 from pas_dagster.automation.jobs import JOBS
 from pas_dagster.automation.progress import LOGGERS
 from pas_dagster.automation.schedules import SCHEDULES
+from pas_dagster.automation.sensors import SENSORS
 
 defs = Definitions(
     assets=[
@@ -32,6 +34,7 @@ defs = Definitions(
         *allocation.ASSETS,
         *schemes.ASSETS,
         *execution.ASSETS,
+        *books.ASSETS,
         *risk.ASSETS,
         *reports.ASSETS,
         *alerts.ASSETS,
@@ -40,6 +43,7 @@ defs = Definitions(
     ],
     jobs=JOBS,
     schedules=SCHEDULES,
+    sensors=SENSORS,
     resources={"workshop": Workshop(), "lake": lake_io_manager},
     executor=in_process_executor,
     loggers=LOGGERS,

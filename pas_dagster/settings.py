@@ -66,6 +66,35 @@ class Settings(BaseSettings):
         False, description="Whether sleeves earn the three-month Treasury rate on cash; the simulated broker pays none"
     )
     min_order_usd: int = Field(5, ge=1, description="Smaller orders are not sent")
+    drift_band: float = Field(
+        0.0, ge=0, le=1, description="A holding rests within this distance of its target, as a share of the sleeve"
+    )
+    drift_band_relative: float = Field(
+        0.0, ge=0, le=1, description="The same as a share of the target; of two bands the narrower counts"
+    )
+    drift_band_usd: int = Field(0, ge=0, description="A holding rests within this distance of its target, USD")
+    fractional: bool = Field(True, description="Whether orders may be for parts of a share")
+    broker: Literal["simulated", "alpaca", "ibkr"] = Field(
+        "simulated", description="Who executes: the simulated broker at the closes, Alpaca, or IBKR (experimental)"
+    )
+    broker_mode: Literal["paper", "live"] = Field("paper", description="Kind of the account at Alpaca or IBKR")
+    broker_url: str | None = Field(
+        None, description="Address of the broker; none = Alpaca's paper or live host, or TWS on this machine"
+    )
+    broker_data_url: str | None = Field(None, description="Address of Alpaca's market data, if not the usual one")
+    allow_live: bool = Field(False, description="One of the four things that let a live account trade")
+    broker_patience: float = Field(
+        60.0, ge=0, le=3600, description="Seconds that a run waits for fills; the next run goes on"
+    )
+    requests_per_minute: int = Field(200, gt=0, description="Requests that the broker permits in a minute")
+    gates: dict[str, float | int | bool | None] = Field(
+        {}, description="Limits of the gates before orders: name -> limit, null for none; docs/execution.md lists them"
+    )
+    ibkr_account: str | None = Field(None, description="IBKR: account, such as DU1234567")
+    ibkr_client_id: int = Field(17, ge=1, description="IBKR: client id at TWS; no other program may use it")
+    clock_hours_back: float = Field(
+        0.0, ge=0, le=240, description="Hours by which the sandbox's present is behind; to trade there on a weekend"
+    )
     members: dict[str, str] = Field(
         default={"pelosi": "Nancy Pelosi", "meuser": "Daniel Meuser", "capito": "Shelley Moore Capito"},
         description="Sleeves that follow one member of Congress: suffix of the sleeve's name -> member",
@@ -92,6 +121,8 @@ class Settings(BaseSettings):
     cache_minutes: float = Field(15, ge=0, le=1440, description="How long an answer is used again without asking")
     alpaca_key_id: SecretStr | None = Field(None, description="Alpaca: key id")
     alpaca_secret_key: SecretStr | None = Field(None, description="Alpaca: secret key")
+    alpaca_live_key_id: SecretStr | None = Field(None, description="Alpaca: key id of the live account")
+    alpaca_live_secret_key: SecretStr | None = Field(None, description="Alpaca: its secret key")
     quiver_api_key: SecretStr | None = Field(None, description="Quiver API: key")
     lda_api_key: SecretStr | None = Field(None, description="Senate LDA API: key; raises the limit from 15 a minute")
     reddit_client_id: SecretStr | None = Field(None, description="Reddit: id of your own script application")
@@ -135,6 +166,9 @@ class Settings(BaseSettings):
         1.0, ge=0, le=100, description="Half width of the robust scheme's boxes, in standard errors"
     )
     risk_aversion: float = Field(5.0, gt=0, le=1000, description="Of the mean-variance scheme")
+    views: list[dict[str, Any]] = Field(
+        [], description="Views for the Black-Litterman scheme: sleeve (or above, below), expected, confidence"
+    )
     max_gross: float = Field(1.0, gt=0, le=1, description="Largest invested share of the account")
     max_name: float | None = Field(
         0.25, gt=0, le=1, description="Largest share of the account in one symbol; none = any"
@@ -160,6 +194,11 @@ class Settings(BaseSettings):
     crisis_exposure: float = Field(
         0.5, ge=0, le=1, description="Share of the targets that stands in a high-correlation crisis; 1 = no difference"
     )
+
+    @property
+    def mode(self) -> Literal["simulated", "paper", "live"]:
+        """Kind of the account that orders go to."""
+        return "simulated" if self.broker == "simulated" else self.broker_mode
 
     @property
     def postgres_dir(self) -> Path:

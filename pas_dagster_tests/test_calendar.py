@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from hypothesis import given
@@ -158,6 +158,59 @@ def test_midnight_is_the_first_moment_of_the_day(day: date) -> None:
     assert calendar.today(start) == day
     assert calendar.today(start - timedelta(seconds=1)) == day - timedelta(1)
     assert start.astimezone(NEW_YORK).hour == 0
+
+
+# https://www.nyse.com/markets/hours-calendars: the days on which the exchange closes at one o'clock.
+EARLY = [
+    "2019-07-03",
+    "2023-11-24",
+    "2024-07-03",
+    "2024-11-29",
+    "2024-12-24",
+    "2025-07-03",
+    "2025-11-28",
+    "2025-12-24",
+    "2026-11-27",
+    "2026-12-24",
+]
+
+
+def test_a_session_opens_at_half_past_nine_and_closes_at_four_or_on_half_days_at_one() -> None:
+    """By the wall clock of New York."""
+    known = {date.fromisoformat(day) for day in EARLY if day >= "2024"}
+    for day in calendar.sessions(date(2024, 1, 1), date(2026, 12, 31)):
+        opens, closes = calendar.opening(day), calendar.closing(day)
+        assert f"{opens:%F %H:%M:%S.%f}" == f"{day} 09:30:00.000000"
+        assert f"{closes:%F %H:%M:%S.%f}" == f"{day} {13 if day in known else 16}:00:00.000000"
+        assert opens.tzinfo is closes.tzinfo is NEW_YORK
+
+
+@pytest.mark.parametrize("day", EARLY)
+def test_early_closes(day: str) -> None:
+    assert calendar.closing(date.fromisoformat(day)).time() == time(13)
+    assert calendar.opening(date.fromisoformat(day)).time() == time(9, 30)
+
+
+@pytest.mark.parametrize(
+    ("day", "opens", "closes"),
+    [
+        ("2024-03-08", "14:30", "21:00"),  # winter: five hours behind
+        ("2024-03-11", "13:30", "20:00"),  # summer: four
+        ("2024-11-01", "13:30", "20:00"),
+        ("2024-11-04", "14:30", "21:00"),
+    ],
+)
+def test_hours_follow_the_clocks_of_new_york(day: str, opens: str, closes: str) -> None:
+    session = date.fromisoformat(day)
+    assert f"{calendar.opening(session).astimezone(UTC):%F %H:%M}" == f"{day} {opens}"
+    assert f"{calendar.closing(session).astimezone(UTC):%F %H:%M}" == f"{day} {closes}"
+
+
+@pytest.mark.parametrize("day", ["2024-07-04", "2024-07-06", "2040-01-03"])
+def test_a_day_without_trading_has_no_hours(day: str) -> None:
+    for edge in (calendar.opening, calendar.closing):
+        with pytest.raises(ValueError, match=f"{day} is no session"):
+            edge(date.fromisoformat(day))
 
 
 @pytest.mark.parametrize("cadence", Cadence)

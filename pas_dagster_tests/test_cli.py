@@ -35,7 +35,7 @@ def test_help_imports_neither_dagster_nor_pandas() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert "Portfolio Allocation System" in done.stdout
     commands = ("demo", "up", "import", "fetch", "record", "sources", "sandbox", "backfill", "status", "sql", "db")
-    for command in (*commands, "backtest", "strategy", "audit"):
+    for command in (*commands, "backtest", "strategy", "audit", "rebalance", "close", "reconcile", "positions"):
         assert f"\n  {command} " in done.stdout
     heavy = {"dagster", "pandas", "numpy", "duckdb", "pydantic", "psycopg2", "sqlalchemy", "pandera", "pyarrow"}
     assert heavy & set(done.stderr.split()) == set()
@@ -116,6 +116,13 @@ def test_a_nan_price_in_a_parquet_file_is_refused_too(home: Path, refused: Calla
         (["backfill", "--from", "yesterday"], "--from 'yesterday' is not a day; write it as YYYY-MM-DD"),
         (["backfill"], "There is no data in"),
         (["status"], "There is no data in"),
+        (["rebalance"], "There is no data in"),
+        (["rebalance", "--dry-run"], "There is no data in"),
+        (["reconcile"], "There is no data in"),
+        (["reconcile", "--settle", "pas-1", "unsent"], "The simulated broker never leaves an outcome unknown"),
+        (["positions"], "There is no data in"),
+        (["close", "wsb_buzz", "SOXL"], "The simulated account follows its targets"),
+        (["explain", "order", "pas-1"], "There is no data in"),
         (["sql", "select 1"], "There is no data in"),
         (["db", "status"], "Postgres is not running"),
         (["db", "url"], "Postgres has not been started"),
@@ -197,5 +204,5 @@ def test_a_file_is_brought_in_once_and_a_bad_one_changes_nothing(pas: Pas, tmp_p
     gap.write_text("date,close\n2024-01-05,4697.24\n2024-01-09,4756.50\n")
     assert "gap.csv leaves the session 2024-01-08 without a row" in pas("import", "sp500_index", str(gap), code=1)
     assert pas.state == before
-    status = {row["asset"]: row for row in json.loads(pas("status", "--json"))}
+    status = {row["asset"]: row for row in json.loads(pas("status", "--json"))["assets"]}
     assert (status["sp500_index"]["rows"], status["sp500_index"]["last"]) == (3, "2024-01-04")

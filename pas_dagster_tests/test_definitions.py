@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import AssetKey, BackfillPolicy
+from dagster import AssetKey, BackfillPolicy, DefaultSensorStatus
 from dagster._serdes import serialize_value
 
 from pas_dagster import partitions
@@ -81,23 +81,25 @@ GRAPH = {
             "risk",
             "WEEKLY_MON",
             [
-                *("account_metrics", "fama_french_factors", "prices", "strategy_returns"),
+                *("account_metrics_paper", "fama_french_factors", "prices", "strategy_returns"),
                 *("target_portfolio", "universe"),
             ],
         ),
     ),
-    "factor_betas": ("analytics", "WEEKLY_MON", ["account_metrics", "fama_french_factors", "strategy_returns"]),
+    "factor_betas": ("analytics", "WEEKLY_MON", ["account_metrics_paper", "fama_french_factors", "strategy_returns"]),
     "universe_metrics": ("analytics", "WEEKLY_MON", ["corporate_actions", "prices", "sp500_index", "universe"]),
     "attribution": (
         "analytics",
         "MONTHLY",
         ["allocation", "corporate_actions", "prices", "strategy_returns", "target_portfolio", "universe"],
     ),
-    "alerts": ("risk", "SESSIONS", ["account_metrics", "metrics", "prices", "risk_metrics"]),
+    "alerts": ("risk", "SESSIONS", ["account_metrics_paper", "metrics", "prices", "risk_metrics"]),
     "order_batch": ("execution", "SESSION_DECISION", ["corporate_actions", "prices", "target_portfolio"]),
     "fills": ("execution", "SESSION_DECISION", ["order_batch"]),
-    "account_metrics": ("execution", "SESSION_DECISION", ["fills"]),
-    "metrics": ("reports", "SESSIONS", ["account_metrics", "sp500_index", "strategy_returns", "treasury_rates"]),
+    "trades": ("execution", "SESSION_DECISION", ["fills"]),
+    "account_metrics_paper": ("execution", "SESSION_DECISION", ["trades"]),
+    "account_metrics_live": ("execution", "SESSION_DECISION", ["trades"]),
+    "metrics": ("reports", "SESSIONS", ["account_metrics_paper", "sp500_index", "strategy_returns", "treasury_rates"]),
     "weight_history": ("reports", "SESSIONS", ["target_portfolio"]),
 }
 # Files, made of everything there is: no table, no partitions.
@@ -105,8 +107,10 @@ PAGES = {
     "tear_sheet": (
         "analytics",
         "",
-        ["account_metrics", "sp500_index", "strategy_returns", "target_portfolio", "treasury_rates", *STRATEGIES],
-    )
+        ["account_metrics_paper", "sp500_index", "strategy_returns", "target_portfolio", "treasury_rates", *STRATEGIES],
+    ),
+    "reconciliation": ("execution", "", ["trades"]),
+    "positions": ("execution", "", ["prices", "trades"]),
 }
 WARNING = {*STRATEGIES, "alerts", "universe_metrics"}  # besides the datasets: a check that lets the rows pass
 SECRET = "hunter2-not-to-be-seen"
@@ -174,6 +178,16 @@ def test_assets_that_fill_one_table_keep_to_their_own_rows():
     assert scopes == [{"strategy": name} for name in STRATEGIES]
     tables = [node(name).metadata["pas/table"] for name in GRAPH if name not in STRATEGIES]
     assert len(set(tables)) == len(tables)
+
+
+def test_sensors_ask_for_trades_and_books_only_and_are_off():
+    sensors = {one.name: one for one in defs.get_repository_def().sensor_defs}
+    assert sorted(sensors) == [
+        *("fills_poller", "rebalance_on_drift", "rebalance_on_new_targets", "rebalance_on_risk"),
+    ]
+    for one in sensors.values():
+        assert {target.job_name for target in one.targets} == {"trade", "books"}
+        assert one.default_status == DefaultSensorStatus.STOPPED
 
 
 PROBE = """

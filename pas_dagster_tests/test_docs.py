@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+from pas_dagster.execution.docs import gates_table, settings_table
 from pas_dagster.schemas.docs import page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,6 +13,12 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 
 def test_the_page_of_tables_is_what_the_schemas_say() -> None:
     assert (ROOT / "docs/tables.md").read_text() == page()
+
+
+def test_the_page_of_execution_lists_every_limit_and_setting_with_its_default() -> None:
+    text = (ROOT / "docs/execution.md").read_text()
+    for table in (gates_table(), settings_table()):
+        assert f"\n\n{table}\n\n" in text, "python -m pas_dagster.execution.docs prints the tables of now"
 
 
 def test_every_link_to_a_file_leads_to_one() -> None:

@@ -5,11 +5,12 @@ Dagster, a database, a clock or a broker.
 
 * `estimators` - outlier filter, mean, covariances, and the conventions for units; `momentum` - scores.
 * `solver` - the seam to the quadratic programming solver; `programme` - quadratic programmes with named limits.
-* `policy` - the rules for every scheme; `mandate` - the parameters of the schemes.
+* `policy` - the rules for every scheme; `mandate` - the parameters of the schemes; `views` - those of
+  the owner.
 * `problem` - what every scheme is handed, and the form of its answer; `budgets` - sums of groups.
 * `max_sharpe`, `risk_parity`, `min_variance`, `strategic`, `tactical`, `dynamic`, `robust_min_max`,
-  `mean_variance_groups`, `glide_path` - the schemes, one function `scheme(problem) -> Answer` each; `schemes` - all of
-  them by name.
+  `mean_variance_groups`, `glide_path`, `hierarchical_risk_parity`, `black_litterman` - the schemes, one function
+  `scheme(problem) -> Answer` each; `schemes` - all of them by name.
 * `mixture` - regimes and simulated paths.
 * `volatility_target` - scaling with a cash remainder; `turnover` - a budget for changes.
 * `target` - one allocation step on plain arrays.

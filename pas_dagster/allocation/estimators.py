@@ -82,14 +82,10 @@ def winsorise(returns: FloatArray, k: float = 3.5) -> tuple[FloatArray, BoolArra
     (True, 1, 0.0409)
     """
     centre = _median(returns)
-    deviation = returns - centre
-    distance = np.abs(deviation)
-    mad = _median(distance)
-    limit = k * MAD_TO_SIGMA * mad
-    changed = (distance > limit) & (mad > 0.0)
-    if not changed.any():
-        return returns.copy(), changed
-    return np.where(changed, centre + np.copysign(limit, deviation), returns), changed
+    mad = _median(np.abs(returns - centre))
+    limit = np.where(mad > 0.0, k * MAD_TO_SIGMA * mad, np.inf)
+    clean = np.minimum(np.maximum(returns, centre - limit), centre + limit)
+    return clean, clean != returns
 
 
 def sample_mean(returns: FloatArray) -> FloatArray:
@@ -98,7 +94,7 @@ def sample_mean(returns: FloatArray) -> FloatArray:
     >>> sample_mean(np.array([[0.01, 0.00], [0.03, 0.02]])).round(4).tolist()
     [0.02, 0.01]
     """
-    return returns.sum(axis=0) / returns.shape[0]
+    return np.add.reduce(returns, axis=0) / returns.shape[0]
 
 
 def ledoit_wolf(returns: FloatArray) -> tuple[FloatArray, float]:
@@ -129,15 +125,15 @@ def ledoit_wolf(returns: FloatArray) -> tuple[FloatArray, float]:
     cov = x.T @ x / periods
     if n == 1:
         return cov, 0.0
-    energy = (x * x).sum(axis=1)
-    mu = float(energy.sum()) / periods / n
+    energy = np.vecdot(x, x)
+    mu = float(np.vdot(x, x)) / periods / n
     squared = float(np.vdot(cov, cov))
     beta = (float(energy @ energy) / periods - squared) / (n * periods)
     delta = squared / n - mu * mu
     beta = min(beta, delta)
     shrinkage = beta / delta if beta > 0.0 else 0.0
     cov *= 1.0 - shrinkage
-    cov.flat[:: n + 1] += shrinkage * mu
+    cov.ravel()[:: n + 1] += shrinkage * mu
     return cov, shrinkage
 
 

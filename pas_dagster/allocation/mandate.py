@@ -1,4 +1,4 @@
-"""What the owner wants of the schemes: the strategic mix, the groups and their budgets, age, and how bold to be."""
+"""What the owner wants of the schemes: the strategic mix, the groups and their budgets, age, views, how bold to be."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from pas_dagster.allocation.views import NamedView, repeated
 
 _SLACK = 1e-9  # shares that sum to 1 but for rounding
 
@@ -24,6 +26,8 @@ class Mandate:
         birth_year: of the owner; the age is the decision's year less this.
         uncertainty: half width of the robust scheme's boxes, in standard errors.
         risk_aversion: γ of mean - ½ γ variance, without unit.
+        views: what is expected of sleeves, for the Black-Litterman scheme; at most one of a sleeve or of a pair.
+        tau: uncertainty of the equilibrium as a share of the covariance, for the same scheme.
         momentum_skill: correlation that the dynamic scheme expects between momentum scores and weekly returns.
         crisis_cut: part of the invested share that the dynamic scheme gives up at a crisis probability of 1.
 
@@ -44,6 +48,8 @@ class Mandate:
     birth_year: int = 1988
     uncertainty: float = 1.0
     risk_aversion: float = 5.0
+    views: tuple[NamedView, ...] = ()
+    tau: float = 0.05
     momentum_skill: float = 0.05
     crisis_cut: float = 0.5
 
@@ -53,12 +59,16 @@ class Mandate:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         if self.equity is not None:
             object.__setattr__(self, "equity", frozenset(self.equity))
+        object.__setattr__(self, "views", tuple(self.views))
         self._check_shares()
+        if repeated(self.views):
+            raise ValueError(f"the mandate has two views of {repeated(self.views)}, keep one of them")
         for name, least, most in (
             ("tilt", 0.0, 1.0),
             ("birth_year", 1900, 2100),
             ("uncertainty", 0.0, 100.0),
             ("risk_aversion", 1e-6, 1e6),
+            ("tau", 1e-6, 1.0),
             ("momentum_skill", 0.0, 1.0),
             ("crisis_cut", 0.0, 1.0),
         ):

@@ -93,10 +93,10 @@ def bounds_at(names: tuple[str, ...], tangency: Tangency) -> tuple[Active, ...]:
     """The bounds that bind, with their price in annual Sharpe ratio."""
     low, high = bound_names(names)
     above, prices = tangency.at_upper.tolist(), (tangency.multipliers * ROOT_YEAR).tolist()
-    return tuple(
-        Active(high[i] if above[i] else low[i], prices[i] if math.isfinite(prices[i]) else None)
-        for i in np.flatnonzero(tangency.at_lower | tangency.at_upper).tolist()
-    )
+    bound = np.flatnonzero(tangency.at_lower | tangency.at_upper).tolist()
+    if math.isnan(prices[0]):  # there is a single portfolio
+        prices = [None] * len(prices)
+    return tuple(map(Active, [high[i] if above[i] else low[i] for i in bound], [prices[i] for i in bound]))
 
 
 def max_sharpe(
@@ -133,7 +133,7 @@ def max_sharpe(
         return _no_portfolio(problem[0], problem[1], n)
     if bounds.pinned is not None and sums is None:
         return _pinned(excess, cov, bounds.pinned, bounds, risk_free)
-    variance, size = float(cov.diagonal().sum()) / n, float(np.abs(excess).max())
+    variance, size = sum(cov.diagonal().tolist()) / n, _largest(excess)
     rows, least, most = bounds.rows, bounds.least, bounds.most
     if sums is not None:
         rows = np.concatenate([rows, sums[0] - sums[1][:, None]])
@@ -148,13 +148,14 @@ def _portfolio(
     excess: FloatArray, cov: FloatArray, bounds: _Bounds, risk_free: float, solution: Solution, scale: float
 ) -> Tangency:
     """The portfolio of a solution y; `scale` is that of the multipliers."""
-    n, total = excess.size, float(solution.x.sum())
+    n, total = excess.size, sum(solution.x.tolist())
     if not total > SNAP:
         return _no_portfolio("infeasible", "no portfolio within the bounds has a positive excess return", n)
-    weights = _snap(solution.x / total, bounds)
+    weights, at_lower, at_upper = _snapped(solution.x / total, bounds)
     gain, volatility = _moments(excess, cov, weights)
     if not (gain > 0.0 and volatility > 0.0):
         return _no_portfolio("infeasible", "no portfolio within the bounds has a positive excess return", n)
+    held = sum(weights.tolist())
     sharpe = gain / volatility
     # d(-½ S²) / d(bound) = -multiplier · 1'y in scaled units, hence dS / d(bound) = multiplier · 1'y / S.
     price = scale * total / sharpe
@@ -163,11 +164,11 @@ def _portfolio(
         "optimal",
         "",
         weights,
-        gain + risk_free * float(weights.sum()),
+        gain + risk_free * held,
         volatility,
         sharpe,
-        weights == bounds.low,
-        weights == bounds.high,
+        at_lower,
+        at_upper,
         price * (above - below),
         price * solution.multipliers[2 * n :],
         solution.residual,
@@ -178,12 +179,15 @@ class _Bounds(NamedTuple):
     """Bounds per asset and the rows that express lower·1'y ≤ y ≤ upper·1'y, or the problem with them.
 
     `rows` (2n, n) with limits `least` and `most` (2n,): first y - lower·1'y ≥ 0, then y - upper·1'y ≤ 0.
-    `pinned` is the single portfolio that the bounds allow, if they do.
+    `near_low` and `near_high` (n,) are as close to a bound as rounding goes. `pinned` is the single portfolio that the
+    bounds allow, if they do.
     """
 
     problem: tuple[Status, str] | None
     low: FloatArray
     high: FloatArray
+    near_low: FloatArray
+    near_high: FloatArray
     pinned: FloatArray | None
     rows: FloatArray
     least: FloatArray
@@ -223,9 +227,8 @@ def _build_bounds(lower: float | FloatArray, upper: float | FloatArray, n: int) 
     pinned = low / least if abs(least - 1.0) <= _PINNED else high / most if abs(most - 1.0) <= _PINNED else None
     rows = np.concatenate([np.eye(n) - low[:, None], np.eye(n) - high[:, None]])
     zeros, infinite = np.zeros(n), np.full(n, np.inf)
-    return _Bounds(
-        problem, low, high, pinned, rows, np.concatenate([zeros, -infinite]), np.concatenate([infinite, zeros])
-    )
+    least_y, most_y = np.concatenate([zeros, -infinite]), np.concatenate([infinite, zeros])
+    return _Bounds(problem, low, high, low + SNAP, high - SNAP, pinned, rows, least_y, most_y)
 
 
 def _refuse(excess: FloatArray, cov: FloatArray) -> tuple[Status, str] | None:
@@ -235,9 +238,9 @@ def _refuse(excess: FloatArray, cov: FloatArray) -> tuple[Status, str] | None:
         return "failed", f"{n} means do not fit a covariance of shape {cov.shape}"
     if not math.isfinite(np.vdot(excess, excess) + np.vdot(cov, cov)):
         return "failed", "the mean or covariance holds a number that is not finite or too large"
-    if not cov.diagonal().min() > 0.0:
+    if not min(cov.diagonal().tolist()) > 0.0:
         return "failed", "the covariance has a variance that is not positive"
-    best = float(excess.max())
+    best = max(excess.tolist())
     if not best > 0.0:
         return "infeasible", f"no asset has a positive excess return, the best has {best:.3g} per period"
     return None
@@ -269,10 +272,16 @@ def _moments(excess: FloatArray, cov: FloatArray, weights: FloatArray) -> tuple[
     return float(excess @ weights), math.sqrt(max(float(weights @ cov @ weights), 0.0))
 
 
-def _snap(weights: FloatArray, bounds: _Bounds) -> FloatArray:
-    """Put weights that are within rounding of a bound exactly on it."""
-    low, high = bounds.low, bounds.high
-    return np.where(weights <= low + SNAP, low, np.where(weights >= high - SNAP, high, weights))
+def _largest(x: FloatArray) -> float:
+    """The largest absolute value of a few numbers; a list is quicker to go through than an array so short."""
+    numbers = x.tolist()
+    return max(max(numbers), -min(numbers))
+
+
+def _snapped(weights: FloatArray, bounds: _Bounds) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """The weights, those within rounding of a bound exactly on it, and which are at their lower and upper bound."""
+    at_lower, at_upper = weights <= bounds.near_low, weights >= bounds.near_high
+    return np.where(at_lower, bounds.low, np.where(at_upper, bounds.high, weights)), at_lower, at_upper
 
 
 def _no_portfolio(status: Status, reason: str, n: int) -> Tangency:

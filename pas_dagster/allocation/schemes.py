@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from pas_dagster.allocation import (
+    black_litterman,
     dynamic,
     glide_path,
+    hierarchical_risk_parity,
     max_sharpe,
     mean_variance_groups,
     min_variance,
@@ -32,6 +34,8 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
         "robust_min_max": robust_min_max.scheme,
         "mean_variance_groups": mean_variance_groups.scheme,
         "glide_path": glide_path.scheme,
+        "hierarchical_risk_parity": hierarchical_risk_parity.scheme,
+        "black_litterman": black_litterman.scheme,
     }
 )
 
@@ -46,7 +50,7 @@ def scheme_called(name: str) -> Scheme:
     Traceback (most recent call last):
     ...
     ValueError: there is no scheme 'fair_share'; there are max_sharpe, risk_parity, min_variance, strategic, tactical, \
-dynamic, robust_min_max, mean_variance_groups, glide_path
+dynamic, robust_min_max, mean_variance_groups, glide_path, hierarchical_risk_parity, black_litterman
     """
     if name not in SCHEMES:
         raise ValueError(f"there is no scheme {name!r}; there are {', '.join(SCHEMES)}")

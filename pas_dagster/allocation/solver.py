@@ -42,7 +42,8 @@ class Solution(NamedTuple):
         x: the minimiser (n,), all NaN unless optimal.
         multipliers: one per row of A (m,), positive at an upper limit, negative at a lower one, all NaN unless optimal.
         iterations: steps of the active-set method.
-        residual: largest relative violation of the optimality conditions, NaN when no point was returned.
+        residual: relative violation of the optimality conditions, not less than the largest of them, NaN when no point
+            was returned.
     """
 
     status: Status
@@ -116,7 +117,7 @@ def _refuse(
     # A sum of squares is finite only if every number is, and takes a third of the time of looking at each.
     if not math.isfinite(np.vdot(P, P) + np.vdot(q, q) + np.vdot(A, A)):
         return "failed", "the problem holds a number that is not finite or too large"
-    if not (lower <= upper).all():
+    if np.count_nonzero(lower <= upper) < m:
         if np.isnan(lower).any() or np.isnan(upper).any():
             return "failed", "a limit is not a number"
         return "infeasible", "a lower limit is above its upper limit"
@@ -132,22 +133,24 @@ def _residual(
     x: FloatArray,
     multipliers: FloatArray,
 ) -> float:
-    """Largest relative violation of the Karush-Kuhn-Tucker conditions, NaN if a number is not finite.
+    """Relative violation of the Karush-Kuhn-Tucker conditions, NaN if a number is not finite.
 
-    Feasibility, complementarity and the sign of the multipliers are one equation: Ax is its own multiplier-shifted
-    projection onto [lower, upper]. The gradient is measured in units of q and x, the point in units of x only: however
-    large q is, the limits are met as well.
+    The root of the summed squares, relative to root mean squares: never less than the largest violation relative to the
+    largest number, and quicker to come by. Feasibility, complementarity and the sign of the multipliers are one
+    equation: Ax is its own multiplier-shifted projection onto [lower, upper]. The gradient is measured in units of q
+    and x, the point in units of x only: however large q is, the limits are met as well.
     """
     ax = A @ x
-    slope, size = 1.0 + _largest(q), 1.0 + _largest(x)
-    stationarity = _largest(P @ x + q + multipliers @ A) / max(slope, size)
-    projection = _largest(ax - np.minimum(np.maximum(ax + multipliers / slope, lower), upper)) / size
+    mean = 1.0 / math.sqrt(q.size)
+    slope, size = 1.0 + _norm(q) * mean, 1.0 + _norm(x) * mean
+    stationarity = _norm(P @ x + q + multipliers @ A) / max(slope, size)
+    projection = _norm(ax - np.minimum(np.maximum(ax + multipliers / slope, lower), upper)) / size
     return stationarity if stationarity >= projection or math.isnan(stationarity) else projection
 
 
-def _largest(x: FloatArray) -> float:
-    """The largest absolute value, NaN if there is one."""
-    return float(np.maximum.reduce(np.abs(x)))
+def _norm(x: FloatArray) -> float:
+    """Root of the sum of squares, NaN if there is one."""
+    return math.sqrt(x.dot(x))
 
 
 def _refined(

@@ -143,9 +143,11 @@ def broken_limit(weights: FloatArray, volatility: float, policy: Policy) -> str:
     >>> broken_limit(np.array([0.5, 0.2]), 0.05, Policy(max_weight=0.4))
     'the largest weight is 0.5, above 0.4'
     """
-    total, least, most = (float(op.reduce(weights)) for op in (np.add, np.minimum, np.maximum))
+    numbers = weights.tolist()
+    total = sum(numbers)
     if not (math.isfinite(total) and math.isfinite(volatility)):
         return "the weights or their volatility are not finite"
+    least, most = min(numbers), max(numbers)
     if least < policy.min_weight - TOLERANCE:
         return f"the smallest weight is {least:.6g}, below {policy.min_weight:.6g}"
     if most > policy.max_weight + TOLERANCE:
@@ -161,12 +163,11 @@ def _scaled(answer: Answer, cov: FloatArray, policy: Policy) -> tuple[TargetStat
     """Volatility target and realism check of a mix."""
     if answer.status != "optimal":
         return answer.status, answer.reason, answer.weights
-    total = float(answer.weights.sum())
+    total = sum(answer.weights.tolist())
     annual = answer.volatility * ROOT_YEAR / total if total > 0.0 else math.nan
-    nothing = np.full(answer.weights.size, np.nan)
     if not 0.0 < annual <= policy.max_volatility:
         why = f"the volatility is {annual:.6g} a year, outside (0, {policy.max_volatility:.6g}]"
-        return "unrealistic", why, nothing
+        return "unrealistic", why, _nothing(answer)
     scaled = to_volatility(
         answer.weights,
         answer.volatility,
@@ -178,8 +179,13 @@ def _scaled(answer: Answer, cov: FloatArray, policy: Policy) -> tuple[TargetStat
         policy.max_leverage,
     )
     if scaled.status != "optimal":
-        return scaled.status, scaled.reason, nothing
+        return scaled.status, scaled.reason, _nothing(answer)
     broken = broken_limit(scaled.weights, annual_volatility(scaled.weights, cov), policy)
     if broken:
-        return "unrealistic", broken, nothing
+        return "unrealistic", broken, _nothing(answer)
     return "optimal", "", scaled.weights
+
+
+def _nothing(answer: Answer) -> FloatArray:
+    """No weights, (n,)."""
+    return np.full(answer.weights.size, np.nan)

@@ -81,7 +81,7 @@ def to_volatility(
     >>> scaled.weights.round(4).tolist(), round(scaled.scale, 4)
     ([0.2828, 0.2828], 0.5657)
     """
-    total = float(weights.sum())
+    total = sum(weights.tolist())
     levered = leverage > 1.0 and total >= _WHOLE
     if volatility <= target and not levered:
         return Scaled("optimal", "", weights, total)
@@ -89,7 +89,7 @@ def to_volatility(
     factor = min(factor, leverage if levered else 1.0)
     scaled = factor * weights
     if (lower <= 0.0 or scaled.min() >= lower) and (factor <= 1.0 or scaled.max() <= upper):
-        return Scaled("optimal", "", scaled, float(scaled.sum()))
+        return Scaled("optimal", "", scaled, sum(scaled.tolist()))
     share = min(1.0, upper / total) if factor <= 1.0 else 1.0
     caps = _Caps(share, upper, leverage if factor > 1.0 else total)
     return _frontier(target * (1.0 - MARGIN), excess, cov, lower, caps)

@@ -51,8 +51,8 @@ gaps (observations count here, rows there).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import cached_property, reduce
+from collections.abc import Callable, Collection, Sequence
+from functools import cached_property, lru_cache, reduce
 from statistics import NormalDist
 from typing import NamedTuple, overload
 
@@ -72,6 +72,7 @@ Statistic = float | FloatArray  # one number, or (K,)
 _NOISE = 1e-12  # spread below this share of the largest return is rounding
 _NO_SPREAD = 1e-9  # likewise for the estimate of a Sharpe ratio
 _NORMAL = NormalDist()
+_STEPS, _LONG = 12, 256  # steps of a block, and how many periods are worth blocks
 _EULER = 0.5772156649015329  # Euler-Mascheroni
 
 
@@ -120,7 +121,8 @@ def drawdown(returns: Returns) -> FloatArray | pd.Series | pd.DataFrame:
     >>> drawdown(np.array([-0.5, 1.0, 0.5, -0.5])).tolist()
     [-0.5, 0.0, 0.0, -0.5]
     """
-    falls = _books(returns).falls
+    books = _books(returns)
+    falls = books.in_order(books.falls) - 1.0
     if isinstance(returns, pd.DataFrame):
         return pd.DataFrame(falls.T, index=returns.index, columns=returns.columns)
     if isinstance(returns, pd.Series):
@@ -483,56 +485,44 @@ def summary(
     *,
     periods: float = SESSIONS_PER_YEAR,
     risk_free: Rate = 0.0,
+    names: Collection[str] | None = None,
 ) -> dict[str, Statistic]:
-    """Every statistic by name, those against a benchmark only when there is one: numbers, or arrays of K numbers.
+    """Statistics by name, those against a benchmark only when there is one: numbers, or arrays of K numbers.
 
     The same numbers as the functions give, in a fraction of the time, since they share what they need. The deflated
     Sharpe ratio is not among them: it needs the number of trials.
 
+    Args:
+        returns: (T,) or (T, K).
+        benchmark: (T,), or (T, K) for a benchmark for each book.
+        periods: per year.
+        risk_free: return of cash per period.
+        names: which statistics; all of them if None.
+
     Raises:
-        ValueError: all that the statistics raise.
+        ValueError: all that the statistics raise, and a name that is none of them or needs a benchmark.
 
     >>> row = summary([0.01, -0.02, 0.03])
     >>> row["observations"], round(row["total_return"], 6), round(row["max_drawdown"], 6)
     (3.0, 0.019494, -0.02)
+    >>> summary([0.5, -0.5], names=["max_drawdown", "win_rate"])
+    {'max_drawdown': -0.5, 'win_rate': 0.5}
     """
+    known = [*_ALONE] if benchmark is None else [*_ALONE, *_AGAINST]
+    chosen = known if names is None else names
+    strange = [name for name in chosen if name not in known]
+    if strange:
+        raise ValueError(f"there is no statistic {', '.join(strange)} of these returns; there are {', '.join(known)}")
     own = _books(returns)
-    rows = _alone(own, _excess(returns, risk_free, own), periods)
+    excess = _excess(returns, risk_free, own)
+    rows = {name: rule(own, excess, periods) for name, rule in _ALONE.items() if name in chosen}
     if benchmark is not None:
-        pair, active = _pair(returns, benchmark, risk_free, own), _excess(returns, benchmark, own)
-        rows |= {
-            "beta": pair.slope,
-            "alpha": pair.intercept * periods,
-            "treynor": _treynor(pair, periods),
-            "correlation": _correlation(pair),
-            "tracking_error": active.spread * math.sqrt(periods),
-            "information_ratio": _sharpe(active, periods),
-        }
+        pair, active = _against(returns, benchmark, risk_free, own)
+        rows |= {name: rule(pair, active, periods) for name, rule in _AGAINST.items() if name in chosen}
     return {name: _answer(values, returns) for name, values in rows.items()}
 
 
 # ------------------------------------------------------------------------------- the rules, on prepared books
-
-
-def _alone(own: _Books, excess: _Books, periods: float) -> dict[str, FloatArray]:
-    """The statistics that need no benchmark."""
-    return {
-        "observations": own.count.astype(np.float64),
-        "total_return": _total_return(own),
-        "cagr": _cagr(own, periods),
-        "volatility": own.spread * math.sqrt(periods),
-        "sharpe": _sharpe(excess, periods),
-        "sortino": _sortino(excess, periods),
-        "max_drawdown": own.deepest,
-        "calmar": _calmar(own, periods),
-        "tail_ratio": _tail_ratio(own, 0.95),  # first: it puts both tails in order
-        "value_at_risk": _value_at_risk(own, 0.95),
-        "conditional_value_at_risk": _shortfall(own, 0.95),
-        "win_rate": _win_rate(own),
-        "skewness": own.moments[0],
-        "kurtosis": own.moments[1],
-        "probabilistic_sharpe": np.asarray(probabilistic_sharpe(_sharpe_moments(excess))),
-    }
 
 
 def _total_return(books: _Books) -> FloatArray:
@@ -552,7 +542,7 @@ def _sharpe(books: _Books, periods: float) -> FloatArray:
 
 
 def _sortino(books: _Books, periods: float) -> FloatArray:
-    losses = np.minimum(books.filled, 0.0)
+    losses = np.minimum(books.filled, np.zeros(books.x.shape[1]))  # numpy takes three times as long with a number
     downside = np.sqrt(np.vecdot(losses, losses) / np.maximum(books.count, 1))
     return np.where(books.count > 1, _ratio(books.mean, books.exact(downside)), np.nan) * math.sqrt(periods)
 
@@ -562,23 +552,20 @@ def _value_at_risk(books: _Books, level: float) -> FloatArray:
 
 
 def _shortfall(books: _Books, level: float) -> FloatArray:
-    low = _position(books.count, 1.0 - level).astype(np.int64)
-    ordered = books.ordered(low)
     if books.whole and books.x.size:
-        tail = ordered[:, : low[0] + 1]
+        tail = books.ordered[:, : _place(books.x.shape[1], 1.0 - level)[0] + 1]
         return np.add.reduce(tail, axis=1) / tail.shape[1]
-    return _pick(np.add.accumulate(ordered, axis=1), low) / (low + 1)
+    low = _position(books.count, 1.0 - level).astype(np.int64)
+    return _pick(np.add.accumulate(books.ordered, axis=1), low) / (low + 1)
 
 
 def _tail_ratio(books: _Books, level: float) -> FloatArray:
-    places = [_position(books.count, share).astype(np.int64) for share in (1.0 - level, level)]
-    books.ordered(*places, *(place + 1 for place in places))  # both tails at once
     right, left = (np.abs(_quantile(books, share)) for share in (level, 1.0 - level))
     return np.where(books.count > 1, _ratio(right, books.exact(left)), np.nan)
 
 
 def _win_rate(books: _Books) -> FloatArray:
-    won, lost = (np.count_nonzero(sign, axis=1) for sign in (books.x > 0.0, books.x < 0.0))
+    won, lost = (np.add.reduce(sign, axis=1, dtype=np.int32) for sign in (books.x > 0.0, books.x < 0.0))
     return _ratio(won, won + lost)
 
 
@@ -596,12 +583,22 @@ def _correlation(pair: _Pair) -> FloatArray:
 
 def _quantile(books: _Books, share: float) -> FloatArray:
     """Quantile of each book, linear between observations; NaN without any."""
+    if books.whole and books.x.size:
+        low, part = _place(books.x.shape[1], share)
+        below = books.ordered[:, low]
+        return below + part * (books.ordered[:, low + 1] - below) if part > 0.0 else below.copy()
     position = _position(books.count, share)
-    low = position.astype(np.int64)
-    ordered = books.ordered(low, low + 1)
-    below, above = _pick(ordered, low), _pick(ordered, low + 1)
-    part = position - low
-    return np.where(part > 0.0, below + part * (above - below), below)
+    places = position.astype(np.int64)
+    below, above = _pick(books.ordered, places), _pick(books.ordered, places + 1)
+    parts = position - places
+    return np.where(parts > 0.0, below + parts * (above - below), below)
+
+
+@lru_cache(maxsize=256)
+def _place(n: int, share: float) -> tuple[int, float]:
+    """The observation at or below a quantile of n, from 0, and the part of the way from it to the next."""
+    position = float(_position(np.array([n]), share)[0])
+    return int(position), position - int(position)
 
 
 def _position(n: IntArray, share: float) -> FloatArray:
@@ -620,6 +617,8 @@ def _pick(table: FloatArray, places: IntArray) -> FloatArray:
 
 def _ratio(above: npt.NDArray[np.number], below: npt.NDArray[np.number]) -> FloatArray:
     """above / below, NaN where below is 0."""
+    if below.all():
+        return np.true_divide(above, below)
     result = np.full(np.broadcast(above, below).shape, np.nan)
     return np.divide(above, below, out=result, where=below != 0)
 
@@ -648,7 +647,6 @@ class _Books:
     def __init__(self, x: FloatArray, whole: bool, scale: FloatArray) -> None:
         """Keep the three."""
         self.x, self.whole, self.scale = x, whole, scale
-        self._in_order: tuple[frozenset[int], FloatArray] = frozenset(), x
 
     @cached_property
     def count(self) -> IntArray:
@@ -695,44 +693,83 @@ class _Books:
 
     @cached_property
     def nav(self) -> FloatArray:
-        """Compounded value of 1. Where there is no return, nothing changes."""
+        """Compounded value of 1, in blocks. Where there is no return, nothing changes."""
         if np.fmin.reduce(self.x, axis=None, initial=0.0) < -1.0:
             raise ValueError("a return is below -1: a long-only book cannot lose more than everything")
-        growth = 1.0 + self.filled
-        return np.multiply.accumulate(growth, axis=1, out=growth)
+        rows, periods = self.x.shape
+        steps = _STEPS if periods >= _LONG else 1
+        blocks = -(-periods // steps)
+        growth = np.empty((rows, blocks * steps))
+        np.add(self.filled, 1.0, out=growth[:, :periods])
+        growth[:, periods:] = 1.0
+        return _running(np.multiply, growth.reshape(rows, blocks, steps).transpose(2, 0, 1), 1.0)
 
     @cached_property
     def end(self) -> FloatArray:
         """The value at the end."""
-        return self.nav[:, -1] if self.x.shape[1] else np.ones(len(self.x))
+        return self.nav[-1, :, -1] if self.x.shape[1] else np.ones(len(self.x))
 
     @cached_property
     def falls(self) -> FloatArray:
-        """Drawdowns: 0 or less."""
-        falls = np.maximum.accumulate(self.nav, axis=1)
-        np.maximum(falls, 1.0, out=falls)
-        np.divide(self.nav, falls, out=falls)
-        falls -= 1.0
-        return falls
+        """The value as a share of its highest so far, in blocks: 1 or less, 1 being the value before the beginning."""
+        highest = _running(np.maximum, self.nav, 1.0)
+        return np.divide(self.nav, highest, out=highest)
+
+    def in_order(self, blocks: FloatArray) -> FloatArray:
+        """What is in blocks, with a row for each book."""
+        rows, periods = self.x.shape
+        return blocks.transpose(1, 2, 0).reshape(rows, blocks.shape[0] * blocks.shape[2])[:, :periods]
 
     @cached_property
     def deepest(self) -> FloatArray:
         """The lowest drawdown, NaN without an observation."""
-        return np.where(self.count > 0, np.minimum.reduce(self.falls, axis=1, initial=0.0), np.nan)
-
-    def ordered(self, *places: IntArray) -> FloatArray:
-        """The books in ascending order as far as these places need it, what is missing last."""
-        if not (self.whole and self.x.size):
-            return self._sorted
-        last = self.x.shape[1] - 1
-        wanted = frozenset(min(int(place[0]), last) for place in places)  # without a gap it is one place for all
-        if not wanted <= self._in_order[0]:
-            self._in_order = wanted, np.partition(self.x, sorted(wanted), axis=1)
-        return self._in_order[1]
+        lowest = np.minimum.reduce(np.minimum.reduce(self.falls, axis=0), axis=1, initial=1.0)  # this way round: faster
+        return np.where(self.count > 0, lowest - 1.0, np.nan)
 
     @cached_property
-    def _sorted(self) -> FloatArray:
+    def ordered(self) -> FloatArray:
+        """The books in ascending order, what is missing last. A whole sort is faster than a partition at both tails."""
         return np.sort(self.x, axis=1)
+
+
+def _running(rule: np.ufunc, blocks: FloatArray, first: float) -> FloatArray:
+    """`rule.accumulate` along time, from `first` on, of books in blocks: (steps, K, T / steps), time by step first.
+
+    Every number waits for the one before it, so numpy's own takes as long as a dozen passes over the numbers. Here all
+    blocks of all books take a step at once, and then each block goes on from the end of the one before.
+    """
+    result = np.empty(blocks.shape)
+    result[0] = blocks[0]
+    for before, number, now in zip(result[:-1], blocks[1:], result[1:], strict=True):
+        rule(before, number, out=now)
+    starts = np.full(result.shape[1:], first)
+    if starts.shape[1] > 1:
+        starts[:, 1:] = rule(rule.accumulate(result[-1, :, :-1], axis=1), first)
+    return rule(result, starts, out=result)
+
+
+class _Difference(_Books):
+    """Books less others, neither with a gap: what is known of the two is not worked out again."""
+
+    def __init__(self, books: _Books, others: _Books, scale: FloatArray) -> None:
+        """Keep the three; the others have a row for each book, a row for all, or one number."""
+        self.books, self.others, self.whole, self.scale = books, others, True, scale
+
+    @cached_property
+    def x(self) -> FloatArray:
+        return self.books.x - self.others.x
+
+    @cached_property
+    def count(self) -> IntArray:
+        return self.books.count
+
+    @cached_property
+    def mean(self) -> FloatArray:
+        return self.books.mean - self.others.mean
+
+    @cached_property
+    def centred(self) -> FloatArray:
+        return self.books.centred - self.others.centred
 
 
 class _Pair:
@@ -767,10 +804,12 @@ def _books(returns: Returns) -> _Books:
     if table.ndim not in (1, 2):
         raise ValueError(f"returns must be of shape (T,) or (T, K), not {table.shape}")
     x = np.ascontiguousarray(table[None, :] if table.ndim == 1 else table.T)
-    whole = bool(np.isfinite(x).all())
-    if not whole and np.isinf(x).any():
+    scale = np.maximum(np.maximum.reduce(x, axis=1, initial=0.0), -np.minimum.reduce(x, axis=1, initial=0.0))
+    if np.isfinite(scale).all():  # a NaN or an infinite number would have come through
+        return _Books(x, True, scale)
+    if np.isinf(x).any():
         raise ValueError("a return is infinite")
-    return _Books(x, whole, _largest(x))
+    return _Books(x, False, _largest(x))
 
 
 def _answer(values: FloatArray, returns: Returns) -> Statistic:
@@ -800,31 +839,73 @@ def _aligned(returns: Returns, others: Sequence[Returns], own: _Books | None) ->
 
 def _excess(returns: Returns, less: Returns = 0.0, own: _Books | None = None) -> _Books:
     """Returns in excess of a rate or a benchmark."""
+    if isinstance(less, float) and less == 0.0:
+        return own or _books(returns)
     books, other = _aligned(returns, [less], own)
-    return books if _is_zero(other) else _less(books, other, books.scale)
+    return _less(books, other, books.scale)
 
 
 def _pair(returns: Returns, benchmark: Returns, risk_free: Returns, own: _Books | None = None) -> _Pair:
-    books, market, cash = _aligned(returns, [benchmark, risk_free], own)
-    if not _is_zero(cash):
+    if isinstance(risk_free, float) and risk_free == 0.0:
+        books, market = _aligned(returns, [benchmark], own)
+        rounding: FloatArray | float = 0.0
+    else:
+        books, market, cash = _aligned(returns, [benchmark, risk_free], own)
         books, market = _less(books, cash, books.scale), _less(market, cash, market.scale)
+        rounding = cash.scale
     if books.whole and market.whole:
         return _Pair(books, market)
     known = ~np.isnan(books.x + market.x)
     x, b = np.where(known, books.x, np.nan), np.where(known, market.x, np.nan)
-    return _Pair(_Books(x, False, books.scale), _Books(b, False, np.fmax(_largest(b), cash.scale)))
+    return _Pair(_Books(x, False, books.scale), _Books(b, False, np.fmax(_largest(b), rounding)))
+
+
+def _against(returns: Returns, benchmark: Returns, risk_free: Returns, own: _Books) -> tuple[_Pair, _Books]:
+    """Books and benchmark in excess of cash, and the returns less the benchmark's, sharing what they can."""
+    active = _excess(returns, benchmark, own)
+    if isinstance(active, _Difference) and isinstance(risk_free, float) and risk_free == 0.0:
+        return _Pair(active.books, active.others), active
+    return _pair(returns, benchmark, risk_free, own), active
 
 
 def _less(books: _Books, other: _Books, scale: FloatArray) -> _Books:
-    return _Books(books.x - other.x, books.whole and other.whole, np.maximum(scale, other.scale))
-
-
-def _is_zero(books: _Books) -> bool:
-    """One number, and it is 0."""
-    return books.whole and books.x.shape == (1, 1) and books.scale[0] == 0.0
+    scale = np.maximum(scale, other.scale)
+    if books.whole and other.whole:
+        return _Difference(books, other, scale)
+    return _Books(books.x - other.x, False, scale)
 
 
 def _largest(x: FloatArray) -> FloatArray:
     """(K,) the largest absolute number of each book, 0 without any."""
     highest, lowest = np.fmax.reduce(x, axis=1, initial=0.0), np.fmin.reduce(x, axis=1, initial=0.0)
     return np.maximum(highest, -lowest)
+
+
+# -------------------------------------------------------------------------------- the rules by name, for `summary`
+
+_ALONE: dict[str, Callable[[_Books, _Books, float], FloatArray]] = {  # of returns, of those in excess of cash
+    "observations": lambda own, excess, periods: own.count.astype(np.float64),
+    "total_return": lambda own, excess, periods: _total_return(own),
+    "cagr": lambda own, excess, periods: _cagr(own, periods),
+    "volatility": lambda own, excess, periods: own.spread * math.sqrt(periods),
+    "sharpe": lambda own, excess, periods: _sharpe(excess, periods),
+    "sortino": lambda own, excess, periods: _sortino(excess, periods),
+    "max_drawdown": lambda own, excess, periods: own.deepest,
+    "calmar": lambda own, excess, periods: _calmar(own, periods),
+    "tail_ratio": lambda own, excess, periods: _tail_ratio(own, 0.95),
+    "value_at_risk": lambda own, excess, periods: _value_at_risk(own, 0.95),
+    "conditional_value_at_risk": lambda own, excess, periods: _shortfall(own, 0.95),
+    "win_rate": lambda own, excess, periods: _win_rate(own),
+    "skewness": lambda own, excess, periods: own.moments[0],
+    "kurtosis": lambda own, excess, periods: own.moments[1],
+    "probabilistic_sharpe": lambda own, excess, periods: np.asarray(probabilistic_sharpe(_sharpe_moments(excess))),
+}
+
+_AGAINST: dict[str, Callable[[_Pair, _Books, float], FloatArray]] = {  # of pairs, of returns less the benchmark's
+    "beta": lambda pair, active, periods: pair.slope,
+    "alpha": lambda pair, active, periods: pair.intercept * periods,
+    "treynor": lambda pair, active, periods: _treynor(pair, periods),
+    "correlation": lambda pair, active, periods: _correlation(pair),
+    "tracking_error": lambda pair, active, periods: active.spread * math.sqrt(periods),
+    "information_ratio": lambda pair, active, periods: _sharpe(active, periods),
+}

@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 from dagster import AssetDep, AssetExecutionContext, TimeWindowPartitionMapping
 
-from pas_dagster.assets import wiring
+from pas_dagster.assets import equity, wiring
 from pas_dagster.assets.days import by_day
 from pas_dagster.assets.resources import Workshop
 from pas_dagster.errors import PasError
 from pas_dagster.lake import Lake
 from pas_dagster.partitions import LATEST, SESSIONS
-from pas_dagster.risk.breaker import BreakerPolicy, Verdict, check
+from pas_dagster.risk.breaker import BreakerPolicy, Verdict, checks
 from pas_dagster.risk.rules import ACCOUNT, Alert, Rule, evaluate, parse_rules
 from pas_dagster.schemas import TABLES
 from pas_dagster.settings import Settings
 
 GROUP = "risk"
-ALERTS, NUMBERS, ACCOUNTS = (TABLES[name] for name in ("alerts", "risk_metrics", "account_metrics_paper"))
+ALERTS, NUMBERS = (TABLES[name] for name in ("alerts", "risk_metrics"))
 BREAKER = "circuit_breaker"
 WATCHED = "prices"  # whose age the breaker looks at
 
@@ -67,7 +67,7 @@ WATCH = wiring.Product(
     SESSIONS,
     [
         AssetDep("metrics", partition_mapping=TimeWindowPartitionMapping()),
-        AssetDep("account_metrics", partition_mapping=TimeWindowPartitionMapping()),
+        AssetDep(equity.name(), partition_mapping=TimeWindowPartitionMapping()),
         AssetDep("prices", partition_mapping=TimeWindowPartitionMapping()),
         AssetDep("risk_metrics", partition_mapping=LATEST),
     ],
@@ -85,11 +85,10 @@ def alert_rows(lake: Lake, days: Sequence[date], chosen: Settings) -> pd.DataFra
     watch, stood = _Watch(lake, days), _rows_before(lake, rules, days[0])
     before = _alerts_of(stood, rules)
     rows: list[dict[str, Any]] = []
-    for day in days:
+    ages = [watch.age(day) for day in days]
+    verdicts = checks(watch.curve, days, [{WATCHED: age} for age in ages], limits)
+    for day, verdict in zip(days, verdicts, strict=True):
         before = evaluate(rules, watch.metrics(day), day, before)
-        equity = watch.equity(day)
-        verdict = check(equity, day, {WATCHED: watch.age(day)}, limits)
-        watch.remember(equity, verdict)
         rows += [*(_alert_row(one) for one in before), _breaker_row(day, verdict)]
     return _with_since(ALERTS.conform(pd.DataFrame(rows)), stood)
 
@@ -104,27 +103,15 @@ class _Watch:
             day: dict(zip(zip(own["portfolio"], own["statistic"], strict=True), own["value"], strict=True))
             for day, own in by_day(rows, "known_on").items()
         }
-        account = lake.read(ACCOUNTS, last=last).set_index("decision")
+        account = equity.read(lake, last=last).set_index("decision")
         account.index = pd.Index([stamp.date() for stamp in account.index], dtype=object)  # once, for all sessions
-        self._equity, self._account = account["equity"], account
-        self._marked = account.index.to_numpy("datetime64[D]")
-        self._highs, self._begin = account["equity"].cummax(), 0
+        self.curve, self._account = equity.without_flows(account["equity"], account["net_flow"]), account
         risk = lake.read(NUMBERS, first=lake.last_partition(NUMBERS, days[0] + timedelta(1)), last=last)
         self._risk = {
             day: dict(zip(own["metric"], own["value"], strict=True)) for day, own in by_day(risk, "decision").items()
         }
         self._reported = list(self._risk)
         self._priced = np.array(lake.partitions(TABLES[WATCHED]), "datetime64[D]")
-
-    def equity(self, day: date) -> pd.Series:
-        """All of the account's past that the breaker has to walk."""
-        return self._equity.iloc[self._begin : np.searchsorted(self._marked, np.datetime64(day), side="right")]
-
-    def remember(self, equity: pd.Series, verdict: Verdict) -> None:
-        """An open breaker at the account's high has nothing to remember of what was before it."""
-        at = self._begin + len(equity) - 1
-        if verdict.state == "open" and len(equity) and equity.iloc[-1] >= self._highs.iloc[at]:
-            self._begin = at
 
     def age(self, day: date) -> float | None:
         """Days since the newest price; None when there is none."""

@@ -17,7 +17,7 @@ from pas_dagster.analytics.factors import expected_returns, factor_fit, factor_p
 from pas_dagster.analytics.statistics import SESSIONS_PER_YEAR, FloatArray
 from pas_dagster.analytics.universe import COLUMNS, STALE, VOLUME_SESSIONS
 from pas_dagster.analytics.universe import universe_metrics as metrics_at
-from pas_dagster.assets import wiring
+from pas_dagster.assets import equity, wiring
 from pas_dagster.assets.attribution import ATTRIBUTION, EFFECTS, SHARES, TOTAL, attribution_rows
 from pas_dagster.assets.history import load_history
 from pas_dagster.assets.reports import ACCOUNT, portfolio_returns
@@ -61,7 +61,7 @@ BETAS_PRODUCT = wiring.Product(
 
 
 @wiring.step(
-    BETAS.name, [BETAS_PRODUCT], GROUP, WEEKLY_MON, _before([RETURNS.name, "account_metrics", "fama_french_factors"])
+    BETAS.name, [BETAS_PRODUCT], GROUP, WEEKLY_MON, _before([RETURNS.name, equity.name(), "fama_french_factors"])
 )
 def factor_betas(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
     rows = beta_rows(workshop.lake, wiring.keys(context))

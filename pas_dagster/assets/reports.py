@@ -9,7 +9,7 @@ from dagster import AssetDep, AssetExecutionContext, TimeWindowPartitionMapping
 
 from pas_dagster.analytics.costs import cash_returns
 from pas_dagster.analytics.running import running_summary
-from pas_dagster.assets import wiring
+from pas_dagster.assets import equity, wiring
 from pas_dagster.assets.resources import Workshop
 from pas_dagster.assets.strategies import RETURNS
 from pas_dagster.lake import Lake
@@ -21,7 +21,7 @@ GROUP = "reports"
 METRICS = TABLES["metrics"]
 HISTORY = TABLES["weight_history"]
 RATES = TABLES["treasury_rates"]
-READ = ("strategy_returns", "account_metrics", "sp500_index", "treasury_rates")
+READ = ("strategy_returns", equity.name(), "sp500_index", "treasury_rates")
 SAME_DAY = TimeWindowPartitionMapping()
 ACCOUNT = "account"
 
@@ -30,8 +30,8 @@ def portfolio_returns(lake: Lake, last: date) -> pd.DataFrame:
     """Daily returns through a day: sessions x (account, sleeves); NaN before a sleeve began."""
     daily = lake.read(RETURNS, last=last, columns=["known_on", "strategy", "net"])
     wide = daily.pivot(index="known_on", columns="strategy", values="net")
-    equity = lake.read(TABLES["account_metrics_paper"], last=last, columns=["decision", "equity"])
-    account = equity.set_index("decision")["equity"].pct_change()
+    rows = equity.read(lake, last=last, columns=["decision", "equity", "net_flow"]).set_index("decision")
+    account = equity.without_flows(rows["equity"], rows["net_flow"]).pct_change()
     every_session = wide.index.union(account.index)  # the account may be older than its first sleeve
     return wide.reindex(every_session).assign(**{ACCOUNT: account}).rename_axis(index="known_on", columns="portfolio")
 
@@ -58,10 +58,7 @@ WEIGHTS = wiring.Product(
     [STATISTICS],
     GROUP,
     SESSIONS,
-    [
-        AssetDep(name, partition_mapping=SAME_DAY)
-        for name in (RETURNS.name, "account_metrics", "sp500_index", RATES.name)
-    ],
+    [AssetDep(name, partition_mapping=SAME_DAY) for name in (RETURNS.name, equity.name(), "sp500_index", RATES.name)],
 )
 def metrics(context: AssetExecutionContext, workshop: Workshop) -> Iterator[Any]:
     days = wiring.keys(context)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 
 from dagster import ConfigurableResource
 
-from pas_dagster import calendar, settings
+from pas_dagster import calendar, present, settings
 from pas_dagster.errors import PasError
 from pas_dagster.lake import Lake
 from pas_dagster.ledger import halts
@@ -19,8 +19,8 @@ from pas_dagster.settings import Settings
 
 
 def now() -> datetime:
-    """The present, from the one place that may ask for it."""
-    return datetime.now(UTC)
+    """The present, by the settings of this process."""
+    return present.now(settings.current())
 
 
 @lru_cache(maxsize=4)

@@ -12,7 +12,7 @@ from dagster import AssetDep, AssetExecutionContext
 from pas_dagster.allocation.estimators import ledoit_wolf
 from pas_dagster.analytics.factors import factor_fit
 from pas_dagster.analytics.statistics import SESSIONS_PER_YEAR
-from pas_dagster.assets import wiring
+from pas_dagster.assets import equity, wiring
 from pas_dagster.assets.days import by_day
 from pas_dagster.assets.history import load_history
 from pas_dagster.assets.limits import FUNDS, Sectors
@@ -32,8 +32,8 @@ from pas_dagster.strategies.securities import current_name
 
 GROUP = "risk"
 EXPOSURES, NUMBERS, STRESS = (TABLES[name] for name in ("exposures", "risk_metrics", "stress"))
-PORTFOLIOS, ACCOUNTS = TABLES["portfolios"], TABLES["account_metrics_paper"]
-READ = ("target_portfolio", "account_metrics", "strategy_returns", "prices", "universe", "fama_french_factors")
+PORTFOLIOS = TABLES["portfolios"]
+READ = ("target_portfolio", equity.name(), "strategy_returns", "prices", "universe", "fama_french_factors")
 YEAR = SESSIONS_PER_YEAR
 LEVELS = (0.95, 0.99)
 LEAST_SESSIONS = 20  # of a covariance
@@ -122,8 +122,8 @@ def _books(lake: Lake, decisions: Sequence[date]) -> dict[date, _Book]:
     """By decision the target of the last session before it; none where there is no target yet."""
     first = lake.last_partition(PORTFOLIOS, decisions[0]) or decisions[0]
     rows = lake.read(PORTFOLIOS, first=first, last=decisions[-1] - timedelta(1))
-    equity = lake.read(ACCOUNTS, first=first, last=decisions[-1] - timedelta(1), columns=["decision", "equity"])
-    navs = dict(zip(equity["decision"], equity["equity"], strict=True))
+    marks = equity.read(lake, first=first, last=decisions[-1] - timedelta(1), columns=["decision", "equity"])
+    navs = dict(zip(marks["decision"], marks["equity"], strict=True))
     by_session = by_day(rows, "decision")
     sessions = list(by_session)
     found: dict[date, _Book] = {}
@@ -149,8 +149,8 @@ class _Desk:
         last = decisions[-1] - timedelta(1)
         self._sleeves = daily_returns(lake, decisions[0] - timedelta(2 * 366), last)
         self._sectors = Sectors(lake, last)
-        account = lake.read(ACCOUNTS, last=last, columns=["decision", "equity"]).set_index("decision")["equity"]
-        self._account = account.pct_change()
+        marks = equity.read(lake, last=last, columns=["decision", "equity", "net_flow"]).set_index("decision")
+        self._account = equity.without_flows(marks["equity"], marks["net_flow"]).pct_change()
         metric = f"var_{LEVELS[0]:.0%}_historical".replace("%", "")
         stored = lake.read(NUMBERS, last=last, where="metric = ?", values=[metric])
         stored = stored[stored["decision"] < pd.Timestamp(decisions[0])]

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from pas_dagster.allocation.allocation import Allocation
 from pas_dagster.allocation.mandate import Mandate
 from pas_dagster.allocation.policy import Policy
 from pas_dagster.allocation.schemes import SCHEMES
+from pas_dagster.allocation.views import NamedView, named_views
 from pas_dagster.analytics.costs import cash_returns
 from pas_dagster.analytics.scoreboard import Choice, Record, Rule, champion, out_of_sample, scoreboard
 from pas_dagster.assets import wiring
@@ -61,9 +62,10 @@ def mandate(chosen: Settings) -> Mandate:
     """What the settings say of the sleeves.
 
     Raises:
-        PasError: groups, budgets or a mix without a meaning, or of a sleeve that does not exist.
+        PasError: groups, budgets, a mix or views without a meaning, or of a sleeve that does not exist.
     """
     _require_sleeves(chosen)
+    views = _views(chosen)
     try:
         return Mandate(
             mix=chosen.strategic_mix,
@@ -74,6 +76,7 @@ def mandate(chosen: Settings) -> Mandate:
             birth_year=chosen.birth_year,
             uncertainty=chosen.uncertainty,
             risk_aversion=chosen.risk_aversion,
+            views=views,
             crisis_cut=1 - chosen.crisis_exposure,
         )
     except ValueError as error:
@@ -82,14 +85,30 @@ def mandate(chosen: Settings) -> Mandate:
         ) from None
 
 
+def _views(chosen: Settings) -> tuple[NamedView, ...]:
+    """The views of the settings, all of sleeves that there are."""
+    try:
+        found = named_views(chosen.views)
+    except ValueError as error:
+        raise PasError(f"{error}. Mend views in config.yaml.") from None
+    for place, view in enumerate(found, start=1):
+        _require_known(f"view {place} of views", view.names)
+    return found
+
+
 def _require_sleeves(chosen: Settings) -> None:
     """A misspelt sleeve must not pass for one that has a share."""
     for name in ("strategic_mix", "sleeve_groups", "defensive_sleeves"):
-        unknown = sorted(set(getattr(chosen, name)) - set(STRATEGIES))
-        if unknown:
-            near = difflib.get_close_matches(unknown[0], list(STRATEGIES), 1)
-            hint = f"; did you mean {near[0]}?" if near else "."
-            raise PasError(f"{name} in config.yaml names {unknown[0]!r}, and there is no such sleeve{hint}")
+        _require_known(name, getattr(chosen, name))
+
+
+def _require_known(where: str, names: Iterable[str]) -> None:
+    """The names must be those of sleeves."""
+    unknown = sorted(set(names) - set(STRATEGIES))
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], list(STRATEGIES), 1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise PasError(f"{where} in config.yaml names {unknown[0]!r}, and there is no such sleeve{hint}")
 
 
 def default_scheme(chosen: Settings) -> str:

@@ -24,7 +24,7 @@ from dagster import (
 
 from pas_dagster.analytics.costs import cash_returns
 from pas_dagster.analytics.tear_sheet import Book, Holding, tear_sheet
-from pas_dagster.assets import wiring
+from pas_dagster.assets import equity, wiring
 from pas_dagster.assets.reports import ACCOUNT
 from pas_dagster.assets.resources import Workshop
 from pas_dagster.assets.sleeves import RATES, RETURNS
@@ -36,7 +36,6 @@ from pas_dagster.settings import Settings
 from pas_dagster.strategies.contract import CASH, NAME
 
 GROUP = "analytics"
-EQUITY = TABLES["account_metrics_paper"]
 INDEX = TABLES["sp500_index"]
 TARGETS = TABLES["portfolios"]
 UNIVERSE = TABLES["universe"]
@@ -81,7 +80,7 @@ def read_records(lake: Lake) -> Records:
     told = lake.read(UNIVERSE, columns=["symbol", "name"]).drop_duplicates("symbol", keep="last")
     newest = lake.last_partition(TARGETS)
     return Records(
-        equity=lake.read(EQUITY).set_index("decision"),
+        equity=equity.read(lake).set_index("decision"),
         returns=lake.read(RETURNS),
         weights=lake.read(WEIGHTS, columns=["decision", "strategy", "symbol", "weight"], where=f"{where}strategy)"),
         target=TARGETS.empty() if newest is None else lake.read(TARGETS, first=newest, last=newest),
@@ -140,23 +139,23 @@ def _account(records: Records, chosen: Settings) -> Book:
     return Book(
         title="Account",
         rule="All sleeves together, as the broker's books have them.",
-        net=rows["equity"] / before - 1.0,
-        gross=(rows["equity"] + rows["fees"]) / before - 1.0,
+        net=(rows["equity"] - rows["net_flow"]) / before - 1.0,
+        gross=(rows["equity"] - rows["net_flow"] + rows["fees"]) / before - 1.0,
         exposure=rows["gross_exposure"],
         turnover=rows["turnover"],
         cost=rows["fees"] / before,
         holdings=_holdings(held, records.names, value),
-        provenance=_provenance(chosen, EQUITY.name, _dated(records.target)),
+        provenance=_provenance(chosen, equity.name(chosen), _dated(records.target)),
         benchmark=records.benchmark,
         benchmark_name=BENCHMARK,
         risk_free=_cash(records, rows.index),
     )
 
 
-def _traded(equity: pd.DataFrame) -> pd.DataFrame:
+def _traded(marks: pd.DataFrame) -> pd.DataFrame:
     """From the session before the first position on: idle ones are no result. All of it when there was none."""
-    invested = equity["gross_exposure"].to_numpy() > 0.0
-    return equity.iloc[max(0, int(invested.argmax()) - 1) :] if invested.any() else equity
+    invested = marks["gross_exposure"].to_numpy() > 0.0
+    return marks.iloc[max(0, int(invested.argmax()) - 1) :] if invested.any() else marks
 
 
 def _sleeve(name: str, records: Records, chosen: Settings) -> Book:
@@ -225,7 +224,7 @@ MADE, SMALL = "every_sheet_is_made", "sheets_are_small"
     "home: growth, drawdowns, months, ratios, exposure, turnover, cost and holdings. It needs no network.",
     deps=[
         AssetDep(name)
-        for name in (RETURNS.name, "account_metrics", "target_portfolio", "sp500_index", "treasury_rates", *STRATEGIES)
+        for name in (RETURNS.name, equity.name(), "target_portfolio", "sp500_index", "treasury_rates", *STRATEGIES)
     ],
     check_specs=[
         AssetCheckSpec(MADE, asset="tear_sheet", description="The account and each sleeve have their page"),

@@ -21,6 +21,7 @@ from pas_dagster.errors import PasError
 CHECKED = 31
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
+PARTITION = "dagster/partition"
 # Without these, ten thousand partitions cost minutes of event storage; see docs/architecture.md.
 HISTORY_ENVIRONMENT = {"DAGSTER_EVENT_BATCH_SIZE": "1000", "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1"}
 
@@ -111,7 +112,10 @@ def run_layer(
     clock: Callable[[], float],
     tags: Mapping[str, str] | None = None,
 ) -> Done:
-    """Materialise the layer's assets for the keys in one run. Raises `PasError` naming the asset that failed."""
+    """Materialise the layer's assets for the keys in one run. Raises `PasError` naming the asset that failed.
+
+    A run of one key that has it as Dagster's partition among its `tags` is one of that partition, not of a range.
+    """
     os.environ.update(HISTORY_ENVIRONMENT)
     checks = None if len(keys) <= CHECKED else frozenset()
     job = defs.resolve_implicit_global_asset_job_def().get_subset(
@@ -120,13 +124,19 @@ def run_layer(
     started = clock()
     result = job.execute_in_process(
         instance=instance,
-        tags={**({RANGE_START: keys[0], RANGE_END: keys[-1]} if layer.partitions else {}), **(tags or {})},
+        tags=_span(layer, keys, tags or {}),
         run_config=RUN_CONFIG,
         raise_on_error=False,
     )
     if not result.success:
         raise PasError(_failure(result, layer, keys))
     return Done(layer, keys[0], keys[-1], len(keys), clock() - started)
+
+
+def _span(layer: Layer, keys: Sequence[str], tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags, with the range of the keys unless they name the one partition."""
+    ranged = layer.partitions is not None and PARTITION not in tags
+    return {**({RANGE_START: keys[0], RANGE_END: keys[-1]} if ranged else {}), **tags}
 
 
 def _failure(result: Any, layer: Layer, keys: Sequence[str]) -> str:

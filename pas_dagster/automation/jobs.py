@@ -5,6 +5,7 @@ from __future__ import annotations
 from dagster import AssetSelection, define_asset_job
 
 from pas_dagster.assets import datasets
+from pas_dagster.assets.execution import PRODUCTS
 from pas_dagster.assets.strategies import STRATEGIES
 from pas_dagster.calendar import Cadence
 from pas_dagster.partitions import (
@@ -28,6 +29,7 @@ def _strategies(cadence: Cadence) -> AssetSelection | None:
     return AssetSelection.assets(*names) if names else None
 
 
+PRODUCED = [product.key for product in PRODUCTS]
 DAILY_FACTS = define_asset_job("daily_facts", _datasets(DAYS), description="What the web published yesterday")
 SESSION_FACTS = define_asset_job("session_facts", _datasets(SESSIONS), description="Bars, index and rates of a session")
 SNAPSHOTS_TAKEN = define_asset_job(
@@ -64,8 +66,14 @@ RISK = define_asset_job(
 )
 TRADE = define_asset_job(
     "trade",
-    AssetSelection.assets("target_portfolio", "cuts", "order_batch", "fills", "account_metrics"),
-    description="Target, orders, fills and account of a session",
+    AssetSelection.assets("target_portfolio", "cuts", *PRODUCED),
+    description="Target, orders, fills and account of a session. With the tag `pas/rebalance: weights` (`all`) every "
+    "sleeve goes to its weights (and share) although nothing new takes effect",
+)
+BOOKS = define_asset_job(
+    "books",
+    AssetSelection.assets("reconciliation", "positions"),
+    description="Ledger against broker, and what every sleeve holds",
 )
 REPORT = define_asset_job(
     "report", AssetSelection.assets("metrics", "weight_history", "alerts"), description="Reports of a session"
@@ -82,6 +90,7 @@ JOBS = [
     ANALYSE,
     SHEETS,
     TRADE,
+    BOOKS,
     REPORT,
 ]
 

@@ -13,10 +13,12 @@ from dagster import (
     schedule,
 )
 
-from pas_dagster import calendar
+from pas_dagster import calendar, settings
+from pas_dagster.automation.hours import trading_time
 from pas_dagster.automation.jobs import (
     ALLOCATE,
     ANALYSE,
+    BOOKS,
     DAILY_FACTS,
     REPORT,
     REVIEW,
@@ -58,6 +60,27 @@ def latest_key_schedule(job: str, cron: str) -> ScheduleDefinition:
     return _schedule
 
 
+def books_schedule(when: str, cron: str) -> ScheduleDefinition:
+    """Compare ledger and broker on every session."""
+
+    @schedule(
+        name=f"{BOOKS.name}_{when}_schedule",
+        job_name=BOOKS.name,
+        cron_schedule=cron,
+        execution_timezone=TIMEZONE,
+        default_status=DefaultScheduleStatus.STOPPED,
+    )
+    def _schedule(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+        day = calendar.today(context.scheduled_execution_time)
+        if not calendar.is_session(day):
+            return SkipReason("the exchange is closed today")
+        return RunRequest(run_key=f"{BOOKS.name}/{day}/{when}")
+
+    return _schedule
+
+
+TRADING_TIME = f"{trading_time(settings.current()):%-M %-H} * * *"
+
 SCHEDULES = [
     latest_key_schedule(SNAPSHOTS_TAKEN.name, "0 23 * * *"),
     latest_key_schedule(DAILY_FACTS.name, "0 5 * * *"),
@@ -66,10 +89,12 @@ SCHEDULES = [
     *[latest_key_schedule(job.name, "30 5 * * *") for job in STRATEGY_JOBS.values()],
     latest_key_schedule(ALLOCATE.name, "0 6 * * 1"),
     latest_key_schedule(REVIEW.name, "10 6 1 * *"),
-    latest_key_schedule(TRADE.name, "30 6 * * *"),
+    latest_key_schedule(TRADE.name, TRADING_TIME),
     latest_key_schedule(RISK.name, "50 6 * * 1"),
     latest_key_schedule(ANALYSE.name, "55 6 * * 1"),
     latest_key_schedule(REPORT.name, "0 7 * * *"),
+    books_schedule("before_the_open", "0 9 * * 1-5"),
+    books_schedule("after_the_close", "20 16 * * 1-5"),
     ScheduleDefinition(
         name=f"{SHEETS.name}_schedule",
         job=SHEETS,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
-from pas_dagster import calendar
+from pas_dagster import calendar, present
 from pas_dagster.automation import backfill
 from pas_dagster.automation.session import working
 from pas_dagster.console.history import progress
@@ -39,7 +38,7 @@ def run(
     """Parse and validate first; only a file that passes is staged, and then materialised."""
     if chosen.world != "real":
         raise PasError(f"{chosen.home} holds the sandbox world. Give real data a folder of its own: PAS_HOME=.pas-real")
-    now = datetime.now(UTC)
+    now = present.now(chosen)
     today = calendar.today(now)
     given: dict[str, object] = {"max_bad": str(max_bad), **options}
     if exclude is not None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 
 from rich.console import Console
 
+from pas_dagster import present
 from pas_dagster.automation import backfill
 from pas_dagster.automation.session import working
 from pas_dagster.console.history import newest, progress, summary
@@ -22,7 +22,7 @@ def run(chosen: Settings) -> None:
         from pas_dagster.assets.resources import Workshop
         from pas_dagster.definitions import defs
 
-        now = datetime.now(UTC)
+        now = present.now(chosen)
         today = newest(chosen)
         with progress(len(backfill.layers(defs))) as (_, on_layer):
             done = backfill.backfill(defs, instance, chosen.start, today, now, time.monotonic, on_layer=on_layer)

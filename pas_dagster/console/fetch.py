@@ -7,13 +7,13 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
-from pas_dagster import calendar
+from pas_dagster import calendar, present
 from pas_dagster.automation import backfill
 from pas_dagster.automation.session import working
 from pas_dagster.console.history import progress
@@ -40,7 +40,7 @@ def run(chosen: Settings, name: str, first: date | None, last: date | None, *, a
             raise PasError(f"There is no dataset {name!r}. There are: {known}.")
         layer = backfill.layers(defs, [name])[0]
         assert layer.partitions is not None
-        existing = layer.partitions.get_partition_keys(current_time=datetime.now(UTC))
+        existing = layer.partitions.get_partition_keys(current_time=present.now(chosen))
         newest = max(key for key in existing if key <= Workshop().today.isoformat())
         begin, end = (first or last or date.fromisoformat(newest)), (last or first or date.fromisoformat(newest))
         keys = [key for key in existing if begin.isoformat() <= key <= end.isoformat()]
@@ -96,7 +96,7 @@ def record(chosen: Settings, name: str, provider: str | None, day: date | None, 
             office = Office(Workshop(), count, offline=False)
             web = office.web(offered[picked])
             live = replace(web, client=replace(web.client, on_exchange=keep, cache_folder=None))
-            wanted = day or (calendar.today(datetime.now(UTC)) if web.source.since is None else _yesterday())
+            wanted = day or (calendar.today(present.now(chosen)) if web.source.since is None else _yesterday(chosen))
             with tempfile.TemporaryDirectory() as aside:  # what is recorded is no fetch that could be read again
                 live = replace(live, captures=Captures(Path(aside), web.client.raw))
                 served = live.serve(TABLES[name], wanted, wanted)
@@ -104,8 +104,8 @@ def record(chosen: Settings, name: str, provider: str | None, day: date | None, 
     console.print(f"Play it: pas sandbox serve --tape {folder}", highlight=False)
 
 
-def _yesterday() -> date:
-    return date.fromordinal(calendar.today(datetime.now(UTC)).toordinal() - 1)
+def _yesterday(chosen: Settings) -> date:
+    return date.fromordinal(calendar.today(present.now(chosen)).toordinal() - 1)
 
 
 @contextmanager

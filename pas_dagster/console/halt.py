@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from pas_dagster import postgres
+from pas_dagster import postgres, present
+from pas_dagster.console.who import user
 from pas_dagster.errors import PasError
+from pas_dagster.execution.account import connected
 from pas_dagster.execution.brokers.base import Broker
 from pas_dagster.execution.brokers.postgres_store import PostgresStore
 from pas_dagster.execution.brokers.simulated import Book, SimulatedBroker
@@ -29,7 +30,7 @@ OURS = "pas-"  # how the id of every order of ours begins
 def halt(chosen: Settings, reason: str, *, cancel_open: bool) -> None:
     """Halt every account: first the file, which needs no database, then the rows. It never sells anything."""
     file = _file(chosen)
-    who, now = _user(), datetime.now(UTC)
+    who, now = user(), present.now(chosen)
     try:
         halts.write_file(file, f"{who}, {now:%Y-%m-%d %H:%M} UTC: {reason}")
     except OSError as error:
@@ -59,7 +60,7 @@ def _untold(file: Path, error: Exception) -> str:
 
 def resume(chosen: Settings, reason: str) -> None:
     """End every halt of this home: the rows, then the file."""
-    file, who, now = _file(chosen), _user(), datetime.now(UTC)
+    file, who, now = _file(chosen), user(), present.now(chosen)
     with _ledger(chosen) as ledger:
         found = [account for account in _accounts(ledger) if account.halted is not None]
         for account in found:
@@ -81,7 +82,7 @@ def resume(chosen: Settings, reason: str) -> None:
 def arm(chosen: Settings, minutes: int, account: str | None, broker_account: str | None) -> None:
     """Let a live account send orders for some minutes; for none of them, disarm it."""
     _file(chosen)
-    who, now = _user(), datetime.now(UTC)
+    who, now = user(), present.now(chosen)
     with _ledger(chosen) as ledger:
         for name in _live(ledger, account, every=minutes == 0):
             wanted = Arm(name, broker_account or name, now, now + timedelta(minutes=minutes), who)
@@ -129,17 +130,17 @@ def _broker(chosen: Settings, ledger: Ledger, account: sa.Row) -> Generator[Brok
             store = PostgresStore(ledger, account.id, Book(account.opened, account.capital))
             yield SimulatedBroker(account.id, store, Tape(_NoMarket()), 0)
         return
-    key, secret = chosen.alpaca_key_id, chosen.alpaca_secret_key
-    if account.broker != "alpaca" or key is None or secret is None:
-        raise PasError(
-            f"Orders at {account.broker} cannot be cancelled from here; cancel them on the broker's own site."
-        )
-    from pas_dagster.execution.brokers import alpaca, alpaca_link
+    if account.broker not in ("alpaca", "ibkr"):
+        raise PasError(f"Orders at {account.broker} cannot be cancelled from here.")
+    with connected(_settings_of(chosen, account)) as broker:
+        yield broker
 
-    live = account.mode == "live"
-    usual = alpaca_link.LIVE if live else alpaca_link.PAPER
-    address = chosen.base_urls.get(usual.removeprefix("https://"), usual)
-    yield alpaca.AlpacaBroker(key.get_secret_value(), secret.get_secret_value(), address, live=live)
+
+def _settings_of(chosen: Settings, account: sa.Row) -> Settings:
+    """The settings for an account; an address that they name belongs to the account that they name."""
+    own = (chosen.broker, chosen.broker_mode) == (account.broker, account.mode)
+    named = {"broker": account.broker, "broker_mode": account.mode}
+    return chosen.model_copy(update=named if own else named | {"broker_url": None, "broker_data_url": None})
 
 
 class _NoMarket:
@@ -170,13 +171,6 @@ def _file(chosen: Settings) -> Path:
     if not read_home(chosen.home):
         raise PasError(f"There is no data in {chosen.home} yet. Try: pas demo")
     return chosen.home / halts.HALT_FILE
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a machine that knows no name for the user
-        return "unknown"
 
 
 def _say(text: str) -> None:

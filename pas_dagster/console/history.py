@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from pas_dagster import calendar
+from pas_dagster import calendar, present
 from pas_dagster.automation import backfill
 from pas_dagster.automation.progress import LINE, listening
 from pas_dagster.automation.session import working
@@ -36,7 +36,7 @@ def run(chosen: Settings, first: date | None, last: date | None, only: Sequence[
         from pas_dagster.assets.resources import Workshop
         from pas_dagster.definitions import defs
 
-        now, console, lake = datetime.now(UTC), Console(), Workshop().lake
+        now, console, lake = present.now(chosen), Console(), Workshop().lake
         until = newest(chosen)
         if last is not None and last > until and not only:
             console.print(f"What is known ends before {last}: going as far as {until}.", highlight=False)

@@ -9,6 +9,7 @@ import pandas as pd
 from rich.console import Console
 
 from pas_dagster.analytics import statistics
+from pas_dagster.assets import equity as marks
 from pas_dagster.console.table import show
 from pas_dagster.lake import Lake
 from pas_dagster.schemas import TABLES
@@ -102,7 +103,7 @@ def _orders(lake: Lake, console: Console, decision: date) -> None:
 
 
 def _account(lake: Lake, console: Console) -> None:
-    account = lake.read(TABLES["account_metrics_paper"]).set_index("decision")
+    account = marks.read(lake).set_index("decision")
     if account.empty:
         return
     index = lake.read(TABLES["sp500_index"]).set_index("known_on")["close"]

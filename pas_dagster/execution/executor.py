@@ -11,24 +11,28 @@ exists: it is cancelled, and the sleeve's next rebalance trades. Dividends leave
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
+from pas_dagster import calendar
 from pas_dagster.errors import PasError
 from pas_dagster.execution import actions, inputs, session
-from pas_dagster.execution.brokers.base import Broker, Receipt, Ticket
+from pas_dagster.execution.brokers.base import Broker, BrokerOrder, Receipt, Ticket
+from pas_dagster.execution.guard import Ruling
 from pas_dagster.execution.market import Market, Tape
 from pas_dagster.execution.outcome import Outcome, load
 from pas_dagster.execution.targets import SleeveTarget, Wanted, rules, wanted
 from pas_dagster.ledger import batches, halts, journal
 from pas_dagster.ledger.accounts import AccountSpec
 from pas_dagster.ledger.batches import Stored
-from pas_dagster.ledger.records import Execution, Order, Result
+from pas_dagster.ledger.records import Execution, Order, Result, batch_key
 from pas_dagster.ledger.store import Ledger
 from pas_dagster.ledger.tables import TERMINAL
 
 SENDS = 3  # of one order with an unknown outcome, in one run
+SETTLED = timedelta(minutes=15)  # after the close, until nothing that was sent before it can still arrive
+Standing = tuple[Order, Result, str | None]
 
 
 def run_batch(
@@ -70,52 +74,62 @@ class Executor:
         self._tape = tape
         self._broker = broker
         self._clock = clock
+        self._owner = ""  # whose account the broker answers for
+        self._refused: list[str] = []  # why the broker rejected the last orders in a row
 
     def run(self, key: date, targets: Sequence[Wanted]) -> None:
         """Plan the session unless that was done, then drive it as far as it goes."""
         known = self._stored()
         if any(day > key for day in known):
             raise PasError(f"A batch later than {key} exists; replay the range to trade that session after all.")
-        earlier = [batch for day, batch in known.items() if day < key]
-        for batch in earlier:
-            if batch.state == "open" and not self.drive(batch):
-                raise PasError(
-                    f"Batch {batch.key} still has work to do (orders at the broker, or closes of that session that "
-                    f"are not known); it must end before {key} can be planned."
-                )
-        previous = earlier[-1].session if earlier else None
+        self._finish_others(batch_key(key), key)
+        previous = max((day for day in known if day < key), default=None)
         if key in known:
             self._compare(known[key], targets, previous)
         else:
             self._keep(key, targets, previous)
         batch = self._stored()[key]
-        if batch.state == "open":
+        if batch.state != "done":
             self.drive(batch)
 
+    def _finish_others(self, key: str, session: date) -> None:
+        """Every other batch up to the session ends before anything new is planned."""
+        waiting = self._ledger.run(lambda connection: batches.unfinished(connection, *self._own))
+        for batch in waiting:
+            if batch.key != key and batch.session <= session and not self.drive(batch):
+                raise PasError(
+                    f"Batch {batch.key} still has work to do (orders at the broker, or closes of that session that "
+                    f"are not known); it must end before {session} can be planned."
+                )
+
+    @property
+    def _own(self) -> tuple[str, int]:
+        return self._account.id, self._generation
+
     def _stored(self) -> dict[date, Stored]:
-        return self._ledger.run(lambda connection: batches.stored(connection, self._account.id, self._generation))
+        return self._ledger.run(lambda connection: batches.stored(connection, *self._own))
 
     def _compare(self, batch: Stored, targets: Sequence[Wanted], previous: date | None) -> None:
-        passed = session.days(self._tape, previous, batch.session)
-        now = inputs.plan_hash(
-            rules(self._account), self._account.opened, targets, batch.symbols, self._tape, batch.session, passed
-        )
-        if now != batch.plan_hash:
+        if self._plan_hash(batch, targets, session.days(self._tape, previous, batch.session)) != batch.plan_hash:
             remedy = "replay it to restate the account" if self._account.mode == "simulated" else "decide anew tomorrow"
             raise PasError(
                 f"Batch {batch.key} was planned from other targets, rules or prices than it is given now; {remedy}."
             )
 
+    def _plan_hash(self, batch: Stored, targets: Sequence[Wanted], passed: session.Days) -> str:
+        own = rules(self._account)
+        return inputs.plan_hash(own, self._account.opened, targets, batch.symbols, self._tape, batch.session, passed)
+
     def _keep(self, key: date, targets: Sequence[Wanted], previous: date | None) -> None:
         def work(connection: sa.Connection) -> None:
             balances = self._balances(connection)
             record = session.begin(self._account, self._generation, key, previous, balances, targets, self._tape)
-            batches.write(self._ledger, connection, self._account.id, self._generation, [record])
+            batches.write(self._ledger, connection, *self._own, [record])
 
         self._ledger.run(work)
 
     def _balances(self, connection: sa.Connection) -> journal.Balances:
-        return self._ledger.balances(connection, self._account.id, self._generation)
+        return self._ledger.balances(connection, *self._own)
 
     def drive(self, batch: Stored) -> bool:
         """Send, book, close as far as it goes; whether the batch is done.
@@ -137,7 +151,7 @@ class Executor:
 
     def _catch_up(self, batch: Stored) -> None:
         """Book the actions of the open that were not known when the session was planned."""
-        own = (self._account.id, self._generation)
+        own = self._own
 
         def work(connection: sa.Connection) -> None:
             known = batches.noted(connection, *own, batch.session)
@@ -170,65 +184,91 @@ class Executor:
             if result.state == "working" and self._stale(batch, order):
                 self._broker.cancel(order.cid)
 
-    def _orders(self, batch: Stored) -> list[tuple[Order, Result, str | None]]:
+    def _orders(self, batch: Stored) -> list[Standing]:
         return self._ledger.run(lambda connection: batches.load_orders(connection, batch.id))
 
     def _send_all(self, batch: Stored) -> str:
         """Send what is not at the broker yet; why something may not be sent, empty when all may."""
-        waiting = [one for one in self._orders(batch) if one[1].state in ("planned", "submitting")]
-        live = bool(waiting) and self._account.mode == "live"
-        owner = self._broker.account().id if live else ""
+        return self._send_these(batch, self._orders(batch))
+
+    def _send_these(self, batch: Stored, orders: Sequence[Standing]) -> str:
         forbidden = ""
-        for order, result, _ in waiting:
+        if self._account.mode == "live" and not self._owner:
+            self._owner = self._broker.account().id
+        for order, result, _ in orders:
             # Who resumes meanwhile shall not find buys that were sent without the sells before them.
-            if not forbidden or result.state == "submitting":
-                forbidden = self._send(batch, order, result, owner) or forbidden
+            if result.state == "submitting" or (result.state == "planned" and not forbidden):
+                forbidden = self._send(batch, order, result) or forbidden
         return forbidden
 
-    def _send(self, batch: Stored, order: Order, result: Result, owner: str) -> str:
-        """Send one order, or find out what became of it; why it may not be sent, empty when it may.
-
-        `owner`: whose account the broker answers for.
-        """
-        # History has no deadline: a simulated session is over by the time it is asked for.
-        late = self._account.mode != "simulated" and self._clock() >= batch.valid_until
-        over = "the session was over" if late else self._stale(batch, order)
-        if result.state == "submitting":
-            receipt = self._look_up(order)
-        elif over:
-            self._move(order, "unsent", over)
-            return ""
-        else:
-            receipt = Receipt("unknown")
-        tries = 0
-        while receipt.outcome == "unknown" and not late and tries < SENDS:
-            forbidden = self._permit(order, owner, mark=result.state == "planned" and not tries)
-            if forbidden:
-                return forbidden
-            tries += 1
+    def _send(self, batch: Stored, order: Order, result: Result) -> str:
+        """Send one order, or find out what became of it; why it may not be sent, empty when it may."""
+        receipt = self._look_up(order) if result.state == "submitting" else Receipt("unknown")
+        marked = result.state == "submitting"
+        for _ in range(SENDS if self._broker.unique_ids or not marked else 0):
+            over = self._over(batch, order)
+            if receipt.outcome != "unknown" or (marked and over):
+                break
+            ruling = Ruling(order=over) if over else self._permit(batch, order, mark=not marked)
+            if ruling.order and not marked:
+                self._move(order, "unsent", ruling.order)
+                return ""
+            if ruling.order or ruling.batch:
+                return ruling.batch
+            marked = True
             receipt = self._broker.submit(Ticket(order.cid, batch.session, order.symbol, order.side, order.quantity))
             if receipt.outcome == "unknown":
                 receipt = self._look_up(order)
+            if not self._broker.unique_ids:  # a twin would be taken: one attempt, and then it is looked for
+                break
         if receipt.outcome == "taken":
+            self._refused.clear()
             self._move(order, "working", broker_id=order.cid)
         elif receipt.outcome == "rejected":
+            self._refused.append(receipt.reason)
             self._move(order, "rejected", receipt.reason)
+        elif self._gone(batch):
+            self._move(
+                order, "unsent", "its outcome was not known, and after its session the broker knew no such order"
+            )
         # Still unknown: it stays `submitting`, is looked up by the next run and never timed into a rejection.
         return ""
 
-    def _permit(self, order: Order, owner: str, *, mark: bool) -> str:
+    def _over(self, batch: Stored, order: Order) -> str:
+        """Why an order can no longer be sent; empty when it can.
+
+        History has no deadline: a simulated session is over by the time it is asked for.
+        """
+        if self._account.mode != "simulated" and self._clock() >= batch.valid_until:
+            return "the session was over"
+        return self._stale(batch, order)
+
+    def _gone(self, batch: Stored) -> bool:
+        """Whether an order of the session that the broker does not know will never come: it was good for that day.
+
+        A broker that takes an id twice tells of past days no more, so there the answer counts on the day only.
+        """
+        now = self._clock()
+        past = self._account.mode != "simulated" and now >= batch.valid_until + SETTLED
+        return past and (self._broker.unique_ids or calendar.today(now) == batch.session)
+
+    def _permit(self, batch: Stored, order: Order, *, mark: bool) -> Ruling:
         """Why an order may not be sent now. When it may, it is marked in the same transaction, before it is sent."""
         at = self._clock()
 
-        def work(connection: sa.Connection) -> str:
-            forbidden = self._ledger.why_halted(connection, self._account.id)
-            if not forbidden and self._account.mode == "live":
-                forbidden = halts.why_unarmed(halts.newest_arm(connection, self._account.id), owner, at)
-            if mark and not forbidden:
+        def work(connection: sa.Connection) -> Ruling:
+            ruling = self._rule(connection, batch, order, at)
+            if mark and not any(ruling):
                 batches.move(connection, order.cid, "submitting", at)
-            return forbidden
+            return ruling
 
         return self._ledger.run(work)
+
+    def _rule(self, connection: sa.Connection, batch: Stored, order: Order, at: datetime) -> Ruling:
+        forbidden = self._ledger.why_halted(connection, self._account.id)
+        if not forbidden and self._account.mode == "live":
+            forbidden = halts.why_unarmed(halts.newest_arm(connection, self._account.id), self._owner, at)
+        return Ruling(batch=forbidden)
 
     def _look_up(self, order: Order) -> Receipt:
         found = self._broker.find(order.cid)
@@ -254,14 +294,21 @@ class Executor:
                 have[one.cid] = tuple(shares)
                 names = [sleeve for sleeve, _ in order.shares]
                 fills.append((one, dict(zip(names, shares, strict=True)), booked))
-            batches.book(self._ledger, connection, self._account.id, self._generation, fills)
+            batches.book(self._ledger, connection, *self._own, fills)
 
         self._ledger.run(work)
 
+    def _at_broker(self, orders: Sequence[Order], day: date) -> Mapping[str, BrokerOrder]:
+        """The orders as the broker has them, by their ids."""
+        found = [self._broker.find(order.cid) for order in orders]
+        return {one.cid: one for one in found if one is not None}
+
     def _end_orders(self, batch: Stored) -> None:
         ended = []
-        for order, result, _ in self._orders(batch):
-            found = self._broker.find(order.cid) if result.state == "working" else None
+        working = {order.cid: (order, result) for order, result, _ in self._orders(batch) if result.state == "working"}
+        theirs = self._at_broker([order for order, _ in working.values()], batch.session)
+        for cid, (order, result) in working.items():
+            found = theirs.get(cid)
             # An order ends when the broker says so and all it filled is booked; reports of fills can come late.
             if found is not None and found.state in TERMINAL and found.filled == result.filled:
                 why = self._stale(batch, order) if found.state == "expired" else ""
@@ -280,10 +327,10 @@ class Executor:
             fingerprint = None
             if finished:
                 booked, touched = session.end(balances, self._tape, batch.session)
-                batches.note(connection, self._account.id, self._generation, touched)
-                self._ledger.post(connection, self._account.id, self._generation, booked)
+                batches.note(connection, *self._own, touched)
+                self._ledger.post(connection, *self._own, booked)
                 fingerprint = inputs.fill_hash(batch.symbols, self._tape, batch.session)
-            sums = batches.booked_today(connection, self._account.id, self._generation, batch.session)
+            sums = batches.booked_today(connection, *self._own, batch.session)
             marked = session.mark(balances, self._tape, batch.session, *sums)
             batches.close(connection, batch.id, "done" if finished else "open", fingerprint, marked)
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from pas_dagster.execution.brokers.base import Hours
+from pas_dagster.execution.brokers.base import Hours, Quote
 from pas_dagster.ledger import units
 from pas_dagster.ledger.accounts import Mode
 from pas_dagster.ledger.halts import Arm, why_unarmed
@@ -82,13 +82,6 @@ class Gates:
                 raise ValueError(f"the gates need a {name} {_range(name)}, or none, not {value}")
         if not isinstance(self.breaker, bool):
             raise ValueError(f"the gates need breaker to be true or false, not {self.breaker}")
-
-
-class Quote(NamedTuple):
-    """A price per share (1e-6 USD) and when it was quoted."""
-
-    price: int
-    at: datetime
 
 
 @dataclass(frozen=True)

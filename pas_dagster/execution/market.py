@@ -69,6 +69,12 @@ class Prices(dict[str, int | None]):
         self._source = source
         self.known = len(source) > 0
 
+    def replaced(self, changed: Mapping[str, int | None]) -> Prices:
+        """The same prices but for some."""
+        found = Prices(self._source)
+        found.update(changed)
+        return found
+
     def __missing__(self, symbol: str) -> int | None:
         found = self[symbol] = units.price(self._source.get(symbol))
         return found

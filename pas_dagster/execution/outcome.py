@@ -21,6 +21,7 @@ class Outcome:
     """
 
     order_batch: pd.DataFrame
+    fills: pd.DataFrame
     trades: pd.DataFrame
     account: pd.DataFrame
     generation: int
@@ -35,6 +36,7 @@ def load(
     def work(connection: sa.Connection) -> Outcome:
         return Outcome(
             frames.order_batch(connection, account, generation, sessions),
+            frames.fills(connection, account, generation, sessions),
             frames.trades(connection, account, generation, sessions),
             frames.account(connection, account, generation, sessions),
             generation,

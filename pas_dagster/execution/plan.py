@@ -14,20 +14,23 @@ at reference prices.
 
 from __future__ import annotations
 
+import gc
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from typing import NamedTuple
 
 from pas_dagster.errors import PasError
 from pas_dagster.execution import netting
 from pas_dagster.execution.market import Prices
-from pas_dagster.execution.targets import Rules, Wanted
+from pas_dagster.execution.targets import Limits, Rules, Wanted
 from pas_dagster.ledger import journal, units
-from pas_dagster.ledger.journal import CASH, Balances, Transaction
+from pas_dagster.ledger.journal import CASH, UNASSIGNED, Balances, Transaction
 from pas_dagster.ledger.records import Intent, Order, batch_key
 
 LONGEST_ID = 48
+NO_LIMITS = Limits()
 
 
 class Plan(NamedTuple):
@@ -47,6 +50,7 @@ def make(
     balances: Balances,
     prices: Prices,
     rules: Rules,
+    limits: Limits = NO_LIMITS,
 ) -> Plan:
     """Plan a session. Balances are read, not changed.
 
@@ -54,6 +58,32 @@ def make(
     """
     if not wanted:
         return Plan([], [], [], [])
+    with _undisturbed():
+        return _make(account, generation, session, wanted, balances, prices, rules, limits)
+
+
+@contextmanager
+def _undisturbed() -> Generator[None]:
+    """Without the cyclic collector: there are no cycles here, and it would look at every row of a large plan again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _make(
+    account: str,
+    generation: int,
+    session: date,
+    wanted: Sequence[Wanted],
+    balances: Balances,
+    prices: Prices,
+    rules: Rules,
+    limits: Limits,
+) -> Plan:
     values = {name: _value(name, balances, prices) for name in balances if _counts(name)}
     whole = sum(values.values())
     transfers: list[Transaction] = []
@@ -69,15 +99,27 @@ def make(
         held = balances.get(one.sleeve, {})
         parts, entire = _parts(one, held, values.get(one.sleeve, 0), prices)
         concerned = {symbol: prices[symbol] for symbol in parts.keys() | held.keys() if symbol != CASH}
+        doubtful = [symbol for symbol, found in concerned.items() if found is None or symbol in limits.frozen]
         unpriced += [
-            Intent(one.sleeve, symbol, 0, 0, 0, "no reference price")
-            for symbol in sorted(parts)
-            if concerned[symbol] is None
+            Intent(one.sleeve, symbol, 0, 0, 0, why)
+            for symbol in sorted(doubtful)
+            if (why := _obstacle(symbol, concerned[symbol], symbol in parts, limits))
         ]
-        known = {symbol: found for symbol, found in concerned.items() if found is not None}
-        for symbol, quantity in _differences(parts, entire, held, capital, known, rules).items():
+        known = {
+            symbol: found
+            for symbol, found in concerned.items()
+            if found is not None and (not limits.frozen or symbol not in limits.frozen)
+        }
+        for symbol, quantity in _differences(parts, entire, held, capital, known, rules, limits).items():
             intents.setdefault(symbol, []).append((one.sleeve, quantity))
-    return _net(account, generation, session, transfers, intents, unpriced, balances, prices, rules)
+    return _net(account, generation, session, transfers, intents, unpriced, balances, prices, rules, limits)
+
+
+def _obstacle(symbol: str, price: int | None, wanted: bool, limits: Limits) -> str:
+    """Why a sleeve cannot trade a symbol; empty when it can."""
+    if symbol in limits.frozen:
+        return limits.frozen[symbol]
+    return "no reference price" if price is None and wanted else ""
 
 
 def _parts(one: Wanted, held: dict[str, int], worth: int, prices: Prices) -> tuple[dict[str, int], int]:
@@ -98,6 +140,8 @@ def _value(name: str, balances: Balances, prices: Prices) -> int:
         if asset == CASH:
             total += amount
             continue
+        if name == UNASSIGNED:  # not ours to allot: the sleeves share what is left of the account
+            continue
         found = prices[asset]
         if found is None:
             raise PasError(
@@ -109,20 +153,51 @@ def _value(name: str, balances: Balances, prices: Prices) -> int:
 
 
 def _differences(
-    parts: dict[str, int], entire: int, held: dict[str, int], capital: int, prices: dict[str, int], rules: Rules
+    parts: dict[str, int],
+    entire: int,
+    held: dict[str, int],
+    capital: int,
+    prices: dict[str, int],
+    rules: Rules,
+    limits: Limits,
 ) -> dict[str, int]:
     """Signed quantities from what is held to what is wanted, without those too small to send."""
     found = _at(parts, entire, held, capital, prices)
-    traded = sum(units.value(abs(quantity), prices[symbol]) for symbol, quantity in found.items())
+    traded = sum([abs(quantity) * prices[symbol] // units.SHARE for symbol, quantity in found.items()])
     invested = sum(parts.values())
     free = capital - units.fee(traded, rules.rate)
     if invested and capital * invested // entire > free:
         found = _at(parts, entire, held, max(free, 0) * entire // invested, prices)
+    if not rules.fractional or limits.whole:
+        for symbol in found if not rules.fractional else found.keys() & limits.whole:
+            found[symbol] = _whole(found[symbol], held.get(symbol, 0), wanted=parts.get(symbol, 0) > 0)
+    least = max(rules.min_order, rules.band_money)
+    rested = {symbol for symbol in found if symbol in parts} if rules.band or rules.band_relative else ()
     return {
         symbol: quantity
         for symbol, quantity in found.items()
-        if units.value(abs(quantity), prices[symbol]) >= rules.min_order
+        if (worth := abs(quantity) * prices[symbol] // units.SHARE) >= least
+        and not (symbol in rested and _within_band(worth, capital, parts[symbol], entire, rules))
+        or (worth >= rules.min_order and quantity < 0 and not parts.get(symbol))
     }
+
+
+def _whole(quantity: int, held: int, *, wanted: bool) -> int:
+    """A difference in whole shares, rounded towards zero; what is wanted no more is sold to the last part."""
+    if not wanted and quantity == -held:
+        return quantity
+    whole = abs(quantity) // units.SHARE * units.SHARE
+    return whole if quantity > 0 else -whole
+
+
+def _within_band(worth: int, capital: int, part: int, entire: int, rules: Rules) -> bool:
+    """Whether a drift is no wider than the narrower of the bands."""
+    widths = []
+    if rules.band:
+        widths.append(capital * rules.band // units.UNIT)
+    if rules.band_relative:
+        widths.append(capital * part // entire * rules.band_relative // units.UNIT)
+    return worth <= min(widths)
 
 
 def _at(
@@ -145,9 +220,10 @@ def _net(
     balances: Balances,
     prices: Prices,
     rules: Rules,
+    limits: Limits,
 ) -> Plan:
     intents, crosses, orders = unpriced, [], []
-    prefix = _prefix(account, generation, session)
+    prefix = order_prefix(account, generation, batch_key(session))
     for symbol in sorted(wants):
         at = prices[symbol]
         assert at is not None  # unpriced symbols ask for nothing
@@ -163,11 +239,12 @@ def _net(
             orders.append(order)
     sells = [order for order in orders if order.side == "sell"]
     buys = [order for order in orders if order.side == "buy"]
-    return Plan(transfers, intents, crosses, sells + _within_cash(buys, sells, balances, rules))
+    return Plan(transfers, intents, crosses, sells + _within_cash(buys, sells, balances, rules, limits))
 
 
-def _prefix(account: str, generation: int, session: date) -> str:
-    return hashlib.sha256(f"{account}|{generation}|{batch_key(session)}".encode()).hexdigest()[:16]
+def order_prefix(account: str, generation: int, key: str) -> str:
+    """What the ids of a batch's orders have in common."""
+    return hashlib.sha256(f"{account}|{generation}|{key}".encode()).hexdigest()[:16]
 
 
 def order_id(prefix: str, symbol: str, side: str, attempt: int) -> str:
@@ -181,15 +258,16 @@ def order_id(prefix: str, symbol: str, side: str, attempt: int) -> str:
 def _crosses(
     session: date, symbol: str, price: int, ours: list[tuple[str, int]], crossed: list[int]
 ) -> list[Transaction]:
-    booked = []
-    for sign in (-1, 1):
-        side = [(sleeve, met) for (sleeve, quantity), met in zip(ours, crossed, strict=True) if quantity * sign > 0]
-        notional = units.value(sum(met for _, met in side), price)
+    booked, sold, bought = [], [], []
+    for (sleeve, quantity), met in zip(ours, crossed, strict=True):
+        if met:
+            (bought if quantity > 0 else sold).append((sleeve, met))
+    key, notional = str(session), units.value(sum(met for _, met in sold), price)
+    for sign, side in ((-1, sold), (1, bought)):
         paid = netting.split(notional, [met for _, met in side])
         booked += [
-            journal.cross(str(session), session, sleeve, symbol, sign * met, price, cash)
+            journal.cross(key, session, sleeve, symbol, sign * met, price, cash)
             for (sleeve, met), cash in zip(side, paid, strict=True)
-            if met
         ]
     return booked
 
@@ -215,7 +293,9 @@ def _why(ours: list[tuple[str, int]], crossed: list[int]) -> str:
     return ", ".join(parts)
 
 
-def _within_cash(buys: list[Order], sells: list[Order], balances: Balances, rules: Rules) -> list[Order]:
+def _within_cash(
+    buys: list[Order], sells: list[Order], balances: Balances, rules: Rules, limits: Limits
+) -> list[Order]:
     cash = sum(balances[name].get(CASH, 0) for name in balances if _counts(name))
     for order in sells:
         proceeds = units.value(order.quantity, order.price)
@@ -223,10 +303,17 @@ def _within_cash(buys: list[Order], sells: list[Order], balances: Balances, rule
     quantities = netting.afford([(order.quantity, order.price) for order in buys], cash, rules.rate)
     kept = []
     for order, quantity in zip(buys, quantities, strict=True):
+        if quantity != order.quantity and (not rules.fractional or order.symbol in limits.whole):
+            quantity = quantity // units.SHARE * units.SHARE
         if quantity == order.quantity:
             kept.append(order)
         elif quantity and units.value(quantity, order.price) >= rules.min_order:
-            parts = netting.allocate(quantity, [part for _, part in order.shares], [0] * len(order.shares))
-            shares = tuple((name, part) for (name, _), part in zip(order.shares, parts, strict=True) if part)
-            kept.append(order._replace(quantity=quantity, shares=shares))
+            kept.append(cut(order, quantity))
     return kept
+
+
+def cut(order: Order, quantity: int) -> Order:
+    """The order for a smaller quantity, with its sleeves' shares in proportion."""
+    parts = netting.allocate(quantity, [part for _, part in order.shares], [0] * len(order.shares))
+    shares = tuple((name, part) for (name, _), part in zip(order.shares, parts, strict=True) if part)
+    return order._replace(quantity=quantity, shares=shares)

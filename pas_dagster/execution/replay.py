@@ -15,6 +15,7 @@ from datetime import date
 
 import sqlalchemy as sa
 
+from pas_dagster import calendar
 from pas_dagster.errors import PasError
 from pas_dagster.execution import inputs, session
 from pas_dagster.execution.brokers.base import Ticket
@@ -137,7 +138,7 @@ class _Replay:
     def _executor(self, generation: int) -> Executor:
         broker = connect(self.ledger, self.account, self.market)
         return Executor(
-            self.ledger, self.account, generation, self.tape, broker, lambda: session.closing(broker.clock().session)
+            self.ledger, self.account, generation, self.tape, broker, lambda: calendar.closing(broker.clock().session)
         )
 
     def _bulk(self, generation: int, last: date | None, days: list[date], *, restate: bool) -> int:

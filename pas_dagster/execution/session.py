@@ -5,20 +5,20 @@ open -> opening deposit, corporate actions, transfers, crosses, orders; fills; c
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 
 from pas_dagster import calendar
 from pas_dagster.errors import PasError
 from pas_dagster.execution import actions, inputs, netting, plan
-from pas_dagster.execution.market import CorporateAction, Tape
-from pas_dagster.execution.targets import Wanted, rules
+from pas_dagster.execution.market import CorporateAction, Prices, Tape
+from pas_dagster.execution.targets import Limits, Wanted, rules
 from pas_dagster.ledger import journal, units
 from pas_dagster.ledger.accounts import AccountSpec
 from pas_dagster.ledger.journal import CASH, Balances, Transaction
-from pas_dagster.ledger.records import Activity, Execution, Mark, Order, Record, batch_key
+from pas_dagster.ledger.records import Activity, Execution, Intent, Mark, Order, Record, batch_key
 
-CLOSE = time(16)
 Days = Sequence[tuple[date, Sequence[CorporateAction]]]
 
 
@@ -26,10 +26,6 @@ def days(tape: Tape, previous: date | None, session: date) -> Days:
     """Sessions after the previous decision, up to this one, with their actions."""
     first = session if previous is None else previous + timedelta(1)
     return [(day, tape.actions(day)) for day in calendar.sessions(first, session)]
-
-
-def closing(session: date) -> datetime:
-    return datetime.combine(session, CLOSE, calendar.NEW_YORK)
 
 
 def begin(
@@ -52,20 +48,66 @@ def begin(
     acted, activities = actions.book_days(balances, passed, session)
     booked += acted
     symbols |= _held(balances) | {symbol for one in wanted for symbol in one.weights}
-    concerned = sorted(symbols)
     made = plan.make(spec.id, generation, session, wanted, balances, tape.reference(session), own)
-    moves = made.transfers + made.crosses
-    journal.apply(balances, moves)
+    record = _record(spec, session, made, sorted(symbols), wanted, tape, passed)
+    journal.apply(balances, record.transactions)
+    record.activities = activities
+    record.transactions = booked + record.transactions
+    return record
+
+
+def begin_now(
+    spec: AccountSpec,
+    generation: int,
+    session: date,
+    balances: Balances,
+    wanted: Sequence[Wanted],
+    tape: Tape,
+    prices: Prices,
+    limits: Limits,
+) -> Record:
+    """The same at a broker who books actions and deposits himself. `prices`: references on the basis of what is held.
+
+    Balances are read, not changed.
+    """
+    made = plan.make(spec.id, generation, session, wanted, balances, prices, rules(spec), limits)
+    symbols = _held(balances) | {symbol for one in wanted for symbol in one.weights}
+    return _record(spec, session, made, sorted(symbols), wanted, tape, ())
+
+
+def _record(
+    spec: AccountSpec,
+    session: date,
+    made: plan.Plan,
+    symbols: Sequence[str],
+    wanted: Sequence[Wanted],
+    tape: Tape,
+    passed: Days,
+) -> Record:
     return Record(
         session=session,
         key=batch_key(session),
-        plan_hash=inputs.plan_hash(own, spec.opened, wanted, concerned, tape, session, passed),
-        symbols=concerned,
-        valid_until=closing(session),
+        plan_hash=inputs.plan_hash(rules(spec), spec.opened, wanted, symbols, tape, session, passed),
+        symbols=symbols,
+        valid_until=calendar.closing(session),
         intents=made.intents,
         orders=made.orders,
-        activities=activities,
-        transactions=booked + moves,
+        transactions=made.transfers + made.crosses,
+    )
+
+
+def close_one(spec: AccountSpec, generation: int, session: date, key: str, order: Order) -> Record:
+    """A batch of one order that ends a sleeve's position."""
+    sleeve, quantity = order.shares[0]
+    intent = Intent(sleeve, order.symbol, -quantity, order.price, 0, "closed by hand")
+    return Record(
+        session=session,
+        key=key,
+        plan_hash=hashlib.sha256(repr((spec.id, generation, key, order)).encode()).hexdigest()[:32],
+        symbols=[order.symbol],
+        valid_until=calendar.closing(session),
+        intents=[intent],
+        orders=[order],
     )
 
 

@@ -6,11 +6,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pas_dagster.errors import PasError
 from pas_dagster.ledger import units
 from pas_dagster.ledger.accounts import AccountSpec
+from pas_dagster.ledger.journal import UNASSIGNED
 
 # What may stand in an order id, an address and a line of COPY.
 SYMBOL = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.\-/=^_]{0,19}")
@@ -48,15 +50,38 @@ class Wanted(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """An account's rules in integers: capital and smallest order 1e-6 USD, cost rate 1e-8."""
+    """An account's rules in integers: money 1e-6 USD, cost rate 1e-8, bands 1e-9."""
 
     capital: int
     min_order: int
     rate: int
+    band: int = 0
+    band_relative: int = 0
+    band_money: int = 0
+    fractional: bool = True
+
+
+class Limits(NamedTuple):
+    """What cannot be traded as wanted: symbol -> why it is left alone, and symbols that trade in whole shares only."""
+
+    frozen: Mapping[str, str] = MappingProxyType({})
+    whole: frozenset[str] = frozenset()
 
 
 def rules(spec: AccountSpec) -> Rules:
-    return Rules(units.money(spec.capital_usd), units.money(spec.min_order_usd), units.rate(spec.cost_bp))
+    """`PasError` for a band that has no meaning."""
+    for name in ("band", "band_relative"):
+        if not 0 <= getattr(spec, name) <= 1:  # false for NaN too
+            raise PasError(f"The account's {name} is {getattr(spec, name)}; a band lies between 0 and 1.")
+    return Rules(
+        units.money(spec.capital_usd),
+        units.money(spec.min_order_usd),
+        units.rate(spec.cost_bp),
+        units.weight(spec.band),
+        units.weight(spec.band_relative),
+        units.money(spec.band_usd),
+        spec.fractional,
+    )
 
 
 def wanted(targets: Iterable[SleeveTarget]) -> list[Wanted]:
@@ -70,8 +95,11 @@ def wanted(targets: Iterable[SleeveTarget]) -> list[Wanted]:
 
 
 def _wanted(target: SleeveTarget) -> Wanted:
-    if not SLEEVE.fullmatch(target.sleeve):
-        raise PasError(f"{target.sleeve!r} cannot name a sleeve: letters, digits, space, '.', '_' and '-' only.")
+    if not SLEEVE.fullmatch(target.sleeve) or target.sleeve == UNASSIGNED:
+        raise PasError(
+            f"{target.sleeve!r} cannot name a sleeve: letters, digits, space, '.', '_' and '-' only, "
+            f"and not {UNASSIGNED!r}."
+        )
     weights = target.weights
     total = 0.0
     for symbol, weight in weights.items():

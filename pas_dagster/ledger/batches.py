@@ -12,8 +12,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from pas_dagster.ledger import tables
 from pas_dagster.ledger.journal import Entry, Transaction
-from pas_dagster.ledger.records import Activity, Execution, Mark, Order, Record, Result
+from pas_dagster.ledger.records import Activity, Execution, Mark, Order, Record, Result, batch_key
 from pas_dagster.ledger.store import Ledger, copy, line
+from pas_dagster.ledger.units import SHARE
 
 PLANNED = "planned"
 
@@ -129,13 +130,40 @@ def _unsent(order: Order) -> Result:
 
 
 def stored(connection: sa.Connection, account: str, generation: int) -> dict[date, Stored]:
-    """Every batch of a generation by session, in order."""
+    """Every rebalance of a generation by session, in order."""
     table = tables.batch
     columns = [table.c[name] for name in Stored._fields]
+    own = (table.c.account == account, table.c.generation == generation)
+    rows = connection.execute(sa.select(*columns).where(*own).order_by("session", "id"))
+    found = [Stored(*row)._replace(symbols=tuple(row.symbols)) for row in rows]
+    return {one.session: one for one in found if one.key == batch_key(one.session)}
+
+
+def find(connection: sa.Connection, account: str, generation: int, key: str) -> Stored | None:
+    """The batch under a key."""
+    table = tables.batch
+    own = (table.c.account == account, table.c.generation == generation, table.c.key == key)
+    row = connection.execute(sa.select(*(table.c[name] for name in Stored._fields)).where(*own)).one_or_none()
+    return None if row is None else Stored(*row)._replace(symbols=tuple(row.symbols))
+
+
+def newest(connection: sa.Connection, account: str, generation: int) -> Stored | None:
+    """The last batch of the last session."""
+    table = tables.batch
+    own = (table.c.account == account, table.c.generation == generation)
+    query = sa.select(*(table.c[name] for name in Stored._fields)).where(*own)
+    row = connection.execute(query.order_by(table.c.session.desc(), table.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else Stored(*row)._replace(symbols=tuple(row.symbols))
+
+
+def unfinished(connection: sa.Connection, account: str, generation: int) -> list[Stored]:
+    """Batches with work left, oldest first; a halted one goes on when its account does."""
+    table = tables.batch
+    own = (table.c.account == account, table.c.generation == generation, table.c.state != "done")
     rows = connection.execute(
-        sa.select(*columns).where(table.c.account == account, table.c.generation == generation).order_by("session")
+        sa.select(*(table.c[name] for name in Stored._fields)).where(*own).order_by("session", "id")
     )
-    return {row.session: Stored(*row)._replace(symbols=tuple(row.symbols)) for row in rows}
+    return [Stored(*row)._replace(symbols=tuple(row.symbols)) for row in rows]
 
 
 def load_orders(connection: sa.Connection, batch: int) -> list[tuple[Order, Result, str | None]]:
@@ -176,6 +204,45 @@ def move(
     connection.execute(sa.insert(tables.order_event).values(cid=cid, at=at, state=state, reason=reason))
 
 
+def resize(connection: sa.Connection, order: Order, at: datetime, reason: str) -> None:
+    """Make an order that was not sent yet smaller, with its sleeves' shares."""
+    orders, alloc = tables.orders, tables.alloc
+    mine = sa.and_(orders.c.cid == order.cid, orders.c.state == PLANNED)
+    changed = connection.execute(sa.update(orders).where(mine).values(quantity=order.quantity))
+    if changed.rowcount != 1:
+        raise AssertionError(f"order {order.cid} was sent already")
+    connection.execute(sa.delete(alloc).where(alloc.c.cid == order.cid))
+    rows = [{"cid": order.cid, "sleeve": sleeve, "quantity": quantity} for sleeve, quantity in order.shares]
+    connection.execute(sa.insert(alloc), rows)
+    connection.execute(sa.insert(tables.order_event).values(cid=order.cid, at=at, state=PLANNED, reason=reason))
+
+
+def sent_at(connection: sa.Connection, batch: int) -> dict[str, datetime]:
+    """When each order of a batch was first marked as being sent."""
+    event, orders = tables.order_event, tables.orders
+    rows = connection.execute(
+        sa.select(event.c.cid, sa.func.min(event.c.at))
+        .join(orders, orders.c.cid == event.c.cid)
+        .where(orders.c.batch == batch, event.c.state == "submitting")
+        .group_by(event.c.cid)
+    )
+    return dict(map(tuple, rows))
+
+
+def sent_notional(connection: sa.Connection, account: str, generation: int, session: date, but: int) -> int:
+    """Buys sent in a session by other batches than one, at their reference prices (1e-6 USD)."""
+    orders, batch = tables.orders, tables.batch
+    worth = sa.func.sum(sa.cast(orders.c.quantity, sa.Numeric) * orders.c.price)
+    total = connection.scalar(
+        sa.select(sa.func.ceil(worth / SHARE))
+        .join(batch, batch.c.id == orders.c.batch)
+        .where(batch.c.account == account, batch.c.generation == generation, batch.c.session == session)
+        .where(batch.c.id != but, orders.c.side == "buy")
+        .where(orders.c.state.not_in(("planned", "unsent", "rejected")))
+    )
+    return int(total or 0)
+
+
 def book(
     ledger: Ledger,
     connection: sa.Connection,
@@ -186,16 +253,21 @@ def book(
     """Book executions: the row, what each sleeve now has of the order, and the journal."""
     if not fills:
         return
-    orders, alloc = tables.orders, tables.alloc
-    for execution, shares, _ in fills:
-        connection.execute(sa.insert(tables.execution).values(**execution._asdict()))
-        for sleeve, filled in shares.items():
-            connection.execute(
-                sa.update(alloc).where(alloc.c.cid == execution.cid, alloc.c.sleeve == sleeve).values(filled=filled)
-            )
-        total = sum(shares.values())
-        connection.execute(sa.update(orders).where(orders.c.cid == execution.cid).values(filled=total))
+    connection.execute(sa.insert(tables.execution), [execution._asdict() for execution, _, _ in fills])
+    # Later fills of an order say more than earlier ones.
+    parts = {(one.cid, sleeve): filled for one, shares, _ in fills for sleeve, filled in shares.items()}
+    totals = {one.cid: sum(shares.values()) for one, shares, _ in fills}
+    _set_filled(connection, tables.alloc, ("cid", "sleeve"), [(*key, filled) for key, filled in parts.items()])
+    _set_filled(connection, tables.orders, ("cid",), list(totals.items()))
     ledger.post(connection, account, generation, [one for _, _, ours in fills for one in ours])
+
+
+def _set_filled(connection: sa.Connection, table: sa.Table, keys: Sequence[str], rows: Sequence[tuple]) -> None:
+    """Set `filled` of the rows under their keys, in one statement."""
+    columns = [sa.column(name, sa.Text) for name in keys] + [sa.column("filled", sa.BigInteger)]
+    told = sa.values(*columns, name="told").data(rows)
+    same = sa.and_(*(table.c[name] == told.c[name] for name in keys))
+    connection.execute(sa.update(table).where(same).values(filled=told.c.filled))
 
 
 def note(connection: sa.Connection, account: str, generation: int, activities: Sequence[Activity]) -> None:
@@ -234,16 +306,45 @@ def close(connection: sa.Connection, batch: int, state: str, fill_hash: str | No
         connection.execute(upsert.on_conflict_do_update(index_elements=["batch"], set_=marked._asdict()))
 
 
+def finish(connection: sa.Connection, batch: int) -> None:
+    """Nothing is left to do for the batch."""
+    connection.execute(sa.update(tables.batch).where(tables.batch.c.id == batch).values(state="done"))
+
+
+def filled(connection: sa.Connection, batch: int) -> list[Entry]:
+    """What the fills of a batch changed in all, by sleeve and asset."""
+    txn, entry, orders = tables.txn, tables.entry, tables.orders
+    rows = connection.execute(
+        sa.select(entry.c.sleeve, entry.c.asset, sa.cast(sa.func.sum(entry.c.amount), sa.BigInteger))
+        .join(txn, txn.c.id == entry.c.txn)
+        .join(orders, orders.c.cid == txn.c.cid)
+        .where(orders.c.batch == batch, txn.c.kind == "fill")
+        .group_by(entry.c.sleeve, entry.c.asset)
+    )
+    return [(sleeve, asset, amount) for sleeve, asset, amount in rows]
+
+
+def fills_on(connection: sa.Connection, account: str, generation: int, session: date) -> int:
+    """How many executions were booked for a session, of any hand."""
+    txn = tables.txn
+    own = (txn.c.account == account, txn.c.generation == generation, txn.c.session == session)
+    asked = sa.select(sa.func.count(txn.c.execution.distinct())).where(*own, txn.c.kind.in_(("fill", "foreign")))
+    return connection.scalar(asked) or 0
+
+
 def booked_today(connection: sa.Connection, account: str, generation: int, session: date) -> tuple[int, int, int]:
-    """Traded notional, fees and deposits journaled for a session (1e-6 USD)."""
+    """Traded notional, fees and what came in from outside less what went out, journaled for a session (1e-6 USD)."""
     txn = tables.txn
 
-    def total(column: sa.ColumnElement[int], kind: str) -> sa.ColumnElement[int]:
-        return sa.cast(sa.func.coalesce(sa.func.sum(column).filter(txn.c.kind == kind), 0), sa.BigInteger)
+    def total(column: sa.ColumnElement[int], *kinds: str) -> sa.ColumnElement[int]:
+        return sa.cast(sa.func.coalesce(sa.func.sum(column).filter(txn.c.kind.in_(kinds)), 0), sa.BigInteger)
 
     row = connection.execute(
-        sa.select(total(txn.c.notional, "fill"), total(txn.c.fee, "fill"), total(txn.c.notional, "deposit")).where(
-            txn.c.account == account, txn.c.generation == generation, txn.c.session == session
-        )
+        sa.select(
+            total(txn.c.notional, "fill", "foreign"),
+            total(txn.c.fee, "fill", "fee"),
+            total(txn.c.notional, "deposit", "adopt"),
+            total(txn.c.notional, "withdrawal"),
+        ).where(txn.c.account == account, txn.c.generation == generation, txn.c.session == session)
     ).one()
-    return row[0], row[1], row[2]
+    return row[0], row[1], row[2] - row[3]

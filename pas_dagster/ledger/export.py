@@ -1,8 +1,10 @@
 """The trade log for other programs: NDJSON or CSV, one line for each execution, exact decimals as text.
 
-* `timestamp`: the end of the session in which the execution was, in UTC. The ledger keeps sessions, not seconds.
+* `timestamp`: when the execution was, in UTC. Where its time is not known (history, and trades of another hand), the
+  close of its session, early closes included.
 * `symbol`, `side`, `qty` (shares, unsigned), `price` (USD per share).
-* `nav`: value of the account as that session is marked, USD: at its closes once they are known. Empty before.
+* `nav`: value of the account as that session is marked, USD: at its closes once they are known. Empty before, and for
+  a session in which nothing was decided.
 * `cash_left`: cash of the whole account once this execution was booked, USD, fee included. Dividends, deposits and what
   else moves cash between two executions is in it.
 
@@ -18,14 +20,15 @@ import os
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import Literal, NamedTuple, TextIO
 
 import sqlalchemy as sa
 
-from pas_dagster.calendar import NEW_YORK
+from pas_dagster import calendar
 from pas_dagster.errors import PasError
 from pas_dagster.ledger import tables, units
 from pas_dagster.ledger.journal import CASH, TREASURY
@@ -33,7 +36,6 @@ from pas_dagster.ledger.store import Ledger
 
 Format = Literal["ndjson", "csv"]
 BUFFER = 10_000
-CLOSE = time(16)
 FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a spreadsheet takes for one
 
 
@@ -70,7 +72,7 @@ def trades(ledger: Ledger, account: str, generation: int) -> Generator[Trade]:
 
 
 def _query(account: str, generation: int) -> sa.Select:
-    txn, entry, orders, batch, mark = tables.txn, tables.entry, tables.orders, tables.batch, tables.mark
+    txn, entry, execution = tables.txn, tables.entry, tables.execution
     own = sa.or_(entry.c.sleeve.not_like("@%"), entry.c.sleeve == TREASURY)
     moved = (
         sa.select(entry.c.txn, sa.cast(sa.func.sum(entry.c.amount), sa.BigInteger).label("cash"))
@@ -78,30 +80,34 @@ def _query(account: str, generation: int) -> sa.Select:
         .group_by(entry.c.txn)
         .subquery()
     )
+    marked = _marks(account, generation)
+    said = [txn.c[name] for name in ("execution", "session", "symbol", "quantity", "price")]
     return (
-        sa.select(
-            txn.c.execution,
-            txn.c.session,
-            txn.c.symbol,
-            txn.c.quantity,
-            txn.c.price,
-            sa.func.coalesce(moved.c.cash, 0).label("cash"),
-            batch.c.valid_until,
-            mark.c.equity,
-        )
+        sa.select(*said, sa.func.coalesce(moved.c.cash, 0).label("cash"), execution.c.at, marked.c.equity)
         .outerjoin(moved, moved.c.txn == txn.c.id)
-        .outerjoin(orders, sa.and_(orders.c.cid == txn.c.cid, txn.c.cid != ""))
-        .outerjoin(batch, batch.c.id == orders.c.batch)
-        .outerjoin(mark, mark.c.batch == batch.c.id)
+        .outerjoin(execution, sa.and_(execution.c.id == txn.c.execution, execution.c.cid == txn.c.cid))
+        .outerjoin(marked, marked.c.session == txn.c.session)
         .where(txn.c.account == account, txn.c.generation == generation)
         .order_by(txn.c.id)
     )
 
 
+def _marks(account: str, generation: int) -> sa.Subquery:
+    """The account's value by session: as its rebalance is marked, else as the last other batch is."""
+    batch, mark = tables.batch, tables.mark
+    return (
+        sa.select(batch.c.session, mark.c.equity)
+        .distinct(batch.c.session)
+        .join(mark, mark.c.batch == batch.c.id)
+        .where(batch.c.account == account, batch.c.generation == generation)
+        .order_by(batch.c.session, batch.c.key.like("%/rebalance").desc(), batch.c.id.desc())
+        .subquery()
+    )
+
+
 def _trade(row: sa.Row, quantity: int, cash: int) -> Trade:
-    ended = row.valid_until or datetime.combine(row.session, CLOSE, NEW_YORK)  # a trade that no batch asked for
     return Trade(
-        timestamp(ended),
+        timestamp(row.at or _closing(row.session)),
         row.symbol,
         "buy" if quantity > 0 else "sell",
         units.shares_text(abs(quantity)),
@@ -109,6 +115,11 @@ def _trade(row: sa.Row, quantity: int, cash: int) -> Trade:
         None if row.equity is None else units.money_text(row.equity),
         units.money_text(cash),
     )
+
+
+@lru_cache(maxsize=1)  # rows come session by session
+def _closing(session: date) -> datetime:
+    return calendar.closing(session)
 
 
 def timestamp(at: datetime) -> str:
@@ -144,7 +155,7 @@ def harmless(text: str) -> str:
     >>> harmless("\\t=1+1"), harmless("BRK.B")
     ("'=1+1", 'BRK.B')
     """
-    plain = "".join(letter for letter in text if letter.isprintable())
+    plain = "".join(letter for letter in text if letter.isprintable()).strip()
     return f"'{plain}" if plain.startswith(FORMULAS) else plain
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pas_dagster.ledger import tables
 from pas_dagster.ledger.units import SHARE, USD
 
-SHOWN = ("fill", "cross", "dividend", "split", "delisting", "symbol_change")
+INTERNAL = ("deposit", "withdrawal", "transfer", "interest", "fee", "rounding")  # of the account, not of a symbol
 
 
 def order_batch(connection: sa.Connection, account: str, generation: int, sessions: Sequence[date]) -> pd.DataFrame:
@@ -43,6 +43,36 @@ def order_batch(connection: sa.Connection, account: str, generation: int, sessio
     return frame[[*frame.columns.drop(["state", "why"]), "state", "why"]]
 
 
+def fills(connection: sa.Connection, account: str, generation: int, sessions: Sequence[date]) -> pd.DataFrame:
+    """One row per execution of an order: decision, execution_id, client_order_id, symbol, side, quantity (shares),
+    price, notional, fee (USD), filled_at (UTC, naive; NaT where the broker states no time)."""
+    execution, orders, batch = tables.execution, tables.orders, tables.batch
+    query = (
+        sa.select(
+            batch.c.session.label("decision"),
+            execution.c.id.label("execution_id"),
+            execution.c.cid.label("client_order_id"),
+            orders.c.symbol,
+            orders.c.side,
+            execution.c.quantity,
+            execution.c.price,
+            execution.c.notional,
+            execution.c.fee,
+            execution.c.at.label("filled_at"),
+        )
+        .join(orders, orders.c.cid == execution.c.cid)
+        .join(batch, batch.c.id == orders.c.batch)
+        .where(*_within(batch, account, generation, sessions))
+        .order_by(batch.c.session, execution.c.id)
+    )
+    frame = _read(connection, query, sessions)
+    frame["quantity"] = frame["quantity"].astype("float64") / SHARE
+    for column in ("price", "notional", "fee"):
+        frame[column] = frame[column].astype("float64") / USD
+    frame["filled_at"] = pd.to_datetime(frame["filled_at"], utc=True).dt.tz_localize(None)
+    return frame
+
+
 def trades(connection: sa.Connection, account: str, generation: int, sessions: Sequence[date]) -> pd.DataFrame:
     """One row per sleeve's share of a fill, internal cross or corporate action: decision, execution_id, sleeve,
     symbol, side, quantity (shares, unsigned), price, notional, fee (USD), kind, client_order_id.
@@ -63,7 +93,7 @@ def trades(connection: sa.Connection, account: str, generation: int, sessions: S
             txn.c.kind,
             txn.c.cid.label("client_order_id"),
         )
-        .where(*_within(txn, account, generation, sessions), txn.c.kind.in_(SHOWN))
+        .where(*_within(txn, account, generation, sessions), txn.c.kind.not_in(INTERNAL), txn.c.symbol != "")
         .order_by(txn.c.session, txn.c.kind, txn.c.symbol, txn.c.sleeve, txn.c.key)
     )
     frame = _read(connection, query, sessions)
@@ -77,8 +107,8 @@ def trades(connection: sa.Connection, account: str, generation: int, sessions: S
 
 
 def account(connection: sa.Connection, account: str, generation: int, sessions: Sequence[date]) -> pd.DataFrame:
-    """One row per decision, marked at the session's closes: decision, equity, cash (USD), gross_exposure (fraction of
-    equity), positions (count), turnover (traded / equity), fees, net_flow (USD)."""
+    """One row per decision, the last mark of the session (at its closes, once known): decision, equity, cash (USD),
+    gross_exposure (fraction of equity), positions (count), turnover (traded / equity), fees, net_flow (USD)."""
     mark, batch = tables.mark, tables.batch
     query = (
         sa.select(
@@ -87,9 +117,9 @@ def account(connection: sa.Connection, account: str, generation: int, sessions: 
         )
         .join(batch, batch.c.id == mark.c.batch)
         .where(*_within(batch, account, generation, sessions))
-        .order_by(batch.c.session)
+        .order_by(batch.c.session, batch.c.id)
     )
-    frame = _read(connection, query, sessions)
+    frame = _read(connection, query, sessions).drop_duplicates("decision", keep="last", ignore_index=True)
     for column in ("equity", "cash", "gross", "traded", "fees", "net_flow"):
         frame[column] = frame[column].astype("float64") / USD
     frame["gross_exposure"] = (frame["gross"] / frame["equity"]).where(frame["equity"] > 0, 0.0)

@@ -10,12 +10,15 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import NamedTuple
 
+from pas_dagster.ledger import units
+
 CASH = "$"
 # Accounts that are no sleeve start with @. Their balances may be negative: they are the other side of the books.
 TREASURY = "@treasury"  # cash of the account that no sleeve holds
 WORLD = "@world"  # everyone we trade with
 FEES = "@fees"
 CROSS = "@cross"  # between two sleeves; nets to zero in every batch
+UNASSIGNED = "unassigned"  # a sleeve for what is in the account and no strategy asked for
 
 Balances = dict[str, dict[str, int]]  # sleeve -> asset -> amount
 Entry = tuple[str, str, int]  # sleeve, asset, amount
@@ -46,6 +49,15 @@ def deposit(key: str, session: date, amount: int) -> Transaction:
     """Cash from outside into the treasury."""
     entries = ((TREASURY, CASH, amount), (WORLD, CASH, -amount))
     return Transaction(f"deposit:{key}", "deposit", session, TREASURY, "", 0, 0, amount, 0, "", "", entries)
+
+
+def adopt(session: date, symbol: str, quantity: int, price: int) -> Transaction:
+    """A position that was there before we were, at its price then."""
+    entries = ((UNASSIGNED, symbol, quantity), (WORLD, symbol, -quantity))
+    worth = abs(quantity) * price // units.SHARE
+    return Transaction(
+        f"adopt:{symbol}", "adopt", session, UNASSIGNED, symbol, quantity, price, worth, 0, "", "", entries
+    )
 
 
 def transfer(batch_key: str, session: date, sleeve: str, amount: int) -> Transaction:

@@ -35,7 +35,7 @@ class Order(NamedTuple):
 
 
 class Execution(NamedTuple):
-    """A fill as the broker reports it."""
+    """A fill as the broker reports it. `at`: when; None where a fill has a session and no time."""
 
     id: str
     cid: str
@@ -44,6 +44,7 @@ class Execution(NamedTuple):
     price: int
     notional: int
     fee: int
+    at: datetime | None = None
 
 
 class Activity(NamedTuple):

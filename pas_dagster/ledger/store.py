@@ -28,6 +28,7 @@ RETRIED = {"40001", "40P01"}  # serialization failure, deadlock
 ATTEMPTS = 8
 LOCK_WAIT_SECONDS = 60
 ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})  # in a text for COPY
 T = TypeVar("T")
 
 
@@ -81,8 +82,12 @@ class Ledger:
                 ) from error
             yield
 
-    def open_account(self, spec: AccountSpec) -> int:
-        """Note the account if it is new, and return its generation. `PasError` when it exists as something else."""
+    def open_account(self, spec: AccountSpec, *, halted: bool = False) -> int:
+        """Note the account if it is new, and return its generation.
+
+        `halted`: whether it may be halted, for who only looks. `PasError` when it may not and is, or when it exists as
+        something else.
+        """
 
         if not ACCOUNT.fullmatch(spec.id):
             raise PasError(f"{spec.id!r} cannot name an account: letters, digits, '.', '_' and '-' only.")
@@ -98,12 +103,19 @@ class Ledger:
                     f"Account {spec.id!r} is a {row.mode} account at {row.broker}, not a {spec.mode} one at "
                     f"{spec.broker}. Give the other account another id."
                 )
-            halted = self.why_halted(connection, spec.id)
-            if halted:
-                raise PasError(halted)
+            why = "" if halted else self.why_halted(connection, spec.id)
+            if why:
+                raise PasError(why)
             return row.generation
 
         return self.run(work)
+
+    def bind(self, connection: sa.Connection, account: str, broker_account: str) -> str:
+        """Tie an account to the one at the broker, once and for all; returns the one that it is tied to."""
+        table = tables.account
+        mine = sa.and_(table.c.id == account, table.c.broker_account.is_(None))
+        connection.execute(sa.update(table).where(mine).values(broker_account=broker_account))
+        return connection.execute(sa.select(table.c.broker_account).where(table.c.id == account)).scalar_one()
 
     def next_generation(self, connection: sa.Connection, account: str) -> int:
         """Open a new generation of the account; the old one stays for audit."""
@@ -140,9 +152,11 @@ class Ledger:
         ids = self.take_ids(connection, tables.transaction_ids.next_value(), len(fresh))
         head, body = StringIO(), StringIO()
         for number, one in zip(ids, fresh, strict=True):
+            # The broker names executions, and another hand his orders.
+            key, cid, execution = (text.translate(ESCAPES) for text in (one.key, one.cid, one.execution))
             head.write(
-                f"{number}\t{account}\t{generation}\t{one.key}\t{one.kind}\t{one.session}\t{one.sleeve}\t{one.symbol}"
-                f"\t{one.quantity}\t{one.price}\t{one.notional}\t{one.fee}\t{one.cid}\t{one.execution}\n"
+                f"{number}\t{account}\t{generation}\t{key}\t{one.kind}\t{one.session}\t{one.sleeve}\t{one.symbol}"
+                f"\t{one.quantity}\t{one.price}\t{one.notional}\t{one.fee}\t{cid}\t{execution}\n"
             )
             for sleeve, asset, amount in one.entries:
                 body.write(f"{number}\t{sleeve}\t{asset}\t{amount}\n")

@@ -71,6 +71,7 @@ account = Table(
     Column("halted", DateTime(timezone=True)),
     Column("halt_reason", Text),
     _created(),
+    Column("broker_account", Text),
     CheckConstraint("mode in ('simulated', 'paper', 'live')", name="mode"),
     schema=LEDGER,
 )
@@ -101,7 +102,7 @@ batch = Table(
     _created(),
     CheckConstraint("state in ('open', 'done', 'halted')", name="state"),
     UniqueConstraint("account", "generation", "key"),
-    UniqueConstraint("account", "generation", "session"),
+    Index(None, "account", "generation", "session"),
     schema=LEDGER,
 )
 
@@ -163,6 +164,7 @@ execution = Table(
     _amount("price"),
     _amount("notional"),
     _amount("fee"),
+    Column("at", DateTime(timezone=True)),
     CheckConstraint("quantity > 0 and price > 0", name="positive"),
     Index(None, "cid"),
     schema=LEDGER,
@@ -224,7 +226,7 @@ balance = Table(
     Column("sleeve", Text, nullable=False),
     Column("asset", Text, nullable=False),
     _amount("amount"),
-    CheckConstraint("amount >= 0 or asset = '$' or sleeve like '@%'", name="no_short"),
+    CheckConstraint("amount >= 0 or asset = '$' or sleeve like '@%' or sleeve = 'unassigned'", name="no_short"),
     PrimaryKeyConstraint("account", "generation", "sleeve", "asset"),
     schema=LEDGER,
 )
@@ -280,7 +282,38 @@ arm = Table(
     schema=LEDGER,
 )
 
-APPEND_ONLY = (txn, entry, execution, activity, order_event, halt, arm)
+seen = Table(
+    "seen",
+    metadata,
+    Column("account", Text, ForeignKey(account.c.id), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("symbol", Text, nullable=False),
+    _amount("quantity"),
+    _amount("cash"),
+    PrimaryKeyConstraint("account", "generation", "id"),
+    schema=LEDGER,
+)
+
+comparison = Table(
+    "comparison",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("account", Text, ForeignKey(account.c.id), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("session", Date, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("subject", Text, nullable=False),
+    _amount("ours"),
+    _amount("theirs"),
+    Column("verdict", Text, nullable=False),
+    Index(None, "account", "generation", "session"),
+    schema=LEDGER,
+)
+
+APPEND_ONLY = (txn, entry, execution, activity, order_event, halt, arm, seen, comparison)
 
 book = Table(
     "book",
@@ -330,6 +363,7 @@ done = Table(
     _amount("price"),
     _amount("notional"),
     _amount("fee"),
+    Column("at", DateTime(timezone=True)),
     Index(None, "account", "session"),
     schema=BROKER,
 )

@@ -74,10 +74,13 @@ HEADERS = """
     select format('transaction %s (%s) says %s shares and %s cash, its entries %s and %s',
                   t.id, t.key, t.shares, t.cash, coalesce(s.amount, 0), coalesce(c.amount, 0))
     from (
-        select id, key, sleeve, symbol, quantity as shares, -sign(quantity) * notional - fee as cash
-        from ledger.txn where kind in ('fill', 'cross')
+        select id, key, sleeve, symbol, quantity as shares,
+               case when quantity > 0 then -notional else notional end - fee as cash
+        from ledger.txn where kind in ('fill', 'cross', 'foreign')
         union all
         select id, key, sleeve, '', 0, notional from ledger.txn where kind = 'deposit'
+        union all
+        select id, key, sleeve, symbol, quantity, 0 from ledger.txn where kind = 'adopt'
     ) t
     left join ledger.entry s on s.txn = t.id and s.sleeve = t.sleeve and s.asset = t.symbol
     left join ledger.entry c on c.txn = t.id and c.sleeve = t.sleeve and c.asset = '$'
@@ -120,6 +123,25 @@ STATES = """
     from ledger.orders o join ledger.batch b on b.id = o.batch
     where b.state = 'done' and o.state in ('planned', 'submitting', 'working')
 """
+# From what to what an order goes; it begins as planned, and nothing follows its end.
+STEPS = """
+    select format('order %s went from %s to %s', cid, before, state)
+    from (
+        select cid, state, coalesce(lag(state) over (partition by cid order by id), 'planned') as before
+        from ledger.order_event
+    ) e
+    where (before, state) not in (
+        ('planned', 'planned'), ('planned', 'submitting'), ('planned', 'unsent'),
+        ('submitting', 'submitting'), ('submitting', 'working'), ('submitting', 'rejected'), ('submitting', 'unsent'),
+        ('working', 'working'), ('working', 'filled'), ('working', 'expired'), ('working', 'rejected')
+    )
+    union all
+    select format('order %s is %s, which no order can be', cid, state) from ledger.orders
+    where state not in ('planned', 'submitting', 'working', 'filled', 'expired', 'rejected', 'unsent')
+    union all
+    select format('batch %s of %s is %s, which no batch can be', key, account, state) from ledger.batch
+    where state not in ('open', 'done', 'halted')
+"""
 EXECUTIONS = """
     select format('order %s has %s filled, its executions come to %s', o.cid, o.filled, coalesce(x.quantity, 0))
     from ledger.orders o
@@ -157,6 +179,33 @@ BOOKED = """
     from ledger.txn t join ledger.orders o using (cid) join ledger.batch b on b.id = o.batch
     where (t.account, t.generation) <> (b.account, b.generation)
 """
+# What was seen at the broker besides our fills, and what the journal booked for it: `kind:id:sleeve` are the keys of
+# its transactions. What was there before the account was opened is in its opening balance.
+OUTSIDE = """
+    select format('%s %s (%s) of %s (generation %s): %s shares and %s cash seen, %s and %s booked', s.kind, s.id,
+                  s.symbol, s.account, s.generation, s.quantity, s.cash, coalesce(b.quantity, 0), coalesce(b.cash, 0))
+    from ledger.seen s
+    left join (
+        select t.account, t.generation,
+               case when t.kind = 'foreign' then t.execution
+                   when right(t.key, length(t.sleeve) + 1) = ':' || t.sleeve
+                   then substr(left(t.key, -length(t.sleeve) - 1), length(t.kind) + 2)
+               end as id,
+               sum(e.amount) filter (where e.asset <> '$') as quantity,
+               sum(e.amount) filter (where e.asset = '$') as cash
+        from ledger.txn t join ledger.entry e on e.txn = t.id
+        where t.kind not in ('fill', 'cross', 'transfer', 'adopt')
+            and (e.sleeve not like '@%' or e.sleeve = '@treasury')
+        group by 1, 2, 3
+    ) b using (account, generation, id)
+    where s.kind not like 'before%'
+        and (s.quantity <> coalesce(b.quantity, 0) or s.cash <> coalesce(b.cash, 0))
+    union all
+    select format('transaction %s (%s) books trade %s of another hand, which was not seen', t.id, t.key, t.execution)
+    from ledger.txn t left join ledger.seen s on (s.account, s.generation, s.id, s.kind)
+        = (t.account, t.generation, t.execution, t.kind)
+    where t.kind = 'foreign' and s.id is null
+"""
 # Shares that open sells still ask of a sleeve are reserved by the order itself: they have to be there.
 RESERVED = """
     select format('%s (generation %s): open sells want %s %s of %s, which holds %s', o.account, o.generation,
@@ -178,8 +227,10 @@ QUERIES = (
     ("both sides of the books", _count("balance", "balances"), CLOSED),
     ("orders and their sleeves", _count("alloc", "parts of orders"), ALLOCATIONS),
     ("orders and their events", _count("order_event", "events"), STATES),
+    ("orders from state to state", _count("order_event", "events"), STEPS),
     ("orders and their executions", _count("execution", "executions"), EXECUTIONS),
     ("executions and the journal", _count("execution", "executions"), BOOKED),
+    ("things seen at the broker", _count("seen", "things"), OUTSIDE),
     ("open sells and holdings", _count("orders", "orders"), RESERVED),
 )
 
@@ -266,14 +317,15 @@ def _counters(connection: sa.Connection) -> Check:
     """No number that was given is above its counter: otherwise it would be given again."""
     counted = {"txn": "ledger.transaction_id"}
     found = []
-    for table in (tables.txn, tables.batch, tables.order_event, tables.halt, tables.arm):
+    numbered = (tables.txn, tables.batch, tables.order_event, tables.halt, tables.arm, tables.comparison)
+    for table in numbered:
         counter = counted.get(table.name)
         name = sa.literal(counter) if counter else sa.func.pg_get_serial_sequence(str(table), "id")
         last = sa.func.pg_sequence_last_value(sa.cast(sa.cast(name, sa.Text), REGCLASS))
         given, highest = connection.execute(sa.select(last, sa.func.max(table.c.id))).one()
         if (highest or 0) > (given or 0):
             found.append(f"ledger.{table.name} goes up to {highest}, its counter stands at {given or 0}")
-    return _told("numbers and their counters", "5 counters", found)
+    return _told("numbers and their counters", f"{len(numbered)} counters", found)
 
 
 def _told(name: str, seen: str, differences: Iterable[str]) -> Check:

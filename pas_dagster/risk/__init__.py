@@ -7,7 +7,7 @@ Pure code: numpy, pandas at the edge. Nothing here knows of Dagster, a database,
 * `value_at_risk` - historical, parametric and Monte Carlo; `coverage` - whether forecasts of it came true.
 * `regime` - calm or high-correlation crisis, walk-forward, and how far to go out of the market.
 * `contributions` - what each position adds to volatility and to the expected shortfall.
-* `drawdowns` - episodes of loss. `stress` - past crises and shocks on today's book.
+* `stress` - past crises and shocks on today's book. Episodes of loss are with the tear sheet.
 * `rules` - the user's own limits, as alerts. `breaker` - the circuit breaker.
 
 Losses are returns, so they are negative, as in `pas_dagster.analytics.statistics`; limits on losses are sizes, so

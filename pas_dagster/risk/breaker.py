@@ -2,6 +2,7 @@
 
 It is a function of the equity curve, so that whoever asks again, after a crash or in a backtest, gets the same answer:
 the curve is walked from its beginning, and what tripped stays tripped until its cool-down is over or someone resumes.
+One walk answers for many days: `checks` says of each what `check` would have said on it.
 
 * **Daily loss**: a session's equity against that of the session before.
 * **Drawdown**: against the highest equity since the beginning, or since trading last went on again. Without that new
@@ -15,14 +16,14 @@ A daily loss while tripped starts the cool-down anew. An account without any equ
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from pas_dagster.risk.drawdowns import day_of
+Ages = Mapping[str, float | None]  # dataset -> age in days, None or NaN where not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,18 @@ class _Trip(NamedTuple):
     last: date
 
 
+class _Walk(NamedTuple):
+    """What the sessions so far have left: the trip, the high that drawdowns count from, the last known equity."""
+
+    trip: _Trip | None = None
+    high: float = 0.0
+    last: float = math.nan
+
+
 def check(
     equity: pd.Series,
     today: date,
-    ages: Mapping[str, float | None],
+    ages: Ages,
     policy: BreakerPolicy | None = None,
     *,
     resumed: date | None = None,
@@ -99,7 +108,7 @@ def check(
     Args:
         equity: USD by session, rising dates, none after `today`.
         today: the day on which one would trade.
-        ages: dataset -> age in days, None or NaN where not known. Hand in all that must be fresh, the equity too.
+        ages: of the datasets today. Hand in all that must be fresh, the equity too.
         policy: limits.
         resumed: day on which a person resumed trading. It ends trips of sessions **before** that day; what happens on
             the day itself trips again.
@@ -112,32 +121,89 @@ def check(
     >>> verdict.state, verdict.reasons, str(verdict.until)
     ('tripped', ('2024-03-04: the account lost 6.00 % in a session, the limit is 5.00 %',), '2024-03-10')
     """
+    return checks(equity, [today], [ages], policy, resumed=resumed)[0]
+
+
+def checks(
+    equity: pd.Series,
+    days: Sequence[date],
+    ages: Sequence[Ages],
+    policy: BreakerPolicy | None = None,
+    *,
+    resumed: date | None = None,
+) -> tuple[Verdict, ...]:
+    """The state of the breaker on each of several days, of which each sees the sessions up to itself only.
+
+    The same as `check` of every day with the equity up to it, in one walk of the curve instead of one for each day.
+
+    Args:
+        equity: USD by session, rising dates, none after the last of `days`.
+        days: on which one would trade, rising.
+        ages: of the datasets on each of the days.
+        policy: limits.
+        resumed: as in `check`.
+
+    Raises:
+        ValueError: dates that do not rise, equity after the last day, or not as many ages as days.
+
+    >>> sessions = pd.to_datetime(["2024-03-01", "2024-03-04", "2024-03-05"])
+    >>> days = [date(2024, 3, 1), date(2024, 3, 4), date(2024, 3, 11)]
+    >>> found = checks(pd.Series([100.0, 94.0, 95.0], index=sessions), days, [{}, {}, {}])
+    >>> [verdict.state for verdict in found]
+    ['open', 'tripped', 'open']
+    """
     policy = policy or BreakerPolicy()
-    days = [day_of(stamp) for stamp in equity.index]
-    if any(later <= earlier for earlier, later in zip(days, days[1:], strict=False)) or (days and days[-1] > today):
-        raise ValueError(f"the dates of an equity curve must rise and not lie after {today}")
-    trip = _walk(days, [float(value) for value in equity], today, policy, resumed)
+    sessions, values = [_day_of(stamp) for stamp in equity.index], [float(value) for value in equity]
+    if len(ages) != len(days) or not _rise(days):
+        raise ValueError(f"the days of the breaker must rise, each with its ages: {len(days)} days, {len(ages)} ages")
+    if not _rise(sessions) or (sessions and days and sessions[-1] > days[-1]):
+        raise ValueError(f"the dates of an equity curve must rise and not lie after {days[-1] if days else 'any day'}")
+    walk, at, found = _Walk(), 0, []
+    for day, own in zip(days, ages, strict=True):
+        while at < len(sessions) and sessions[at] <= day:
+            walk = _after(walk, sessions[at], values[at], policy, resumed)
+            at += 1
+        found.append(_verdict(walk.trip, day, own, policy, resumed))
+    return tuple(found)
+
+
+def _rise(days: Sequence[date]) -> bool:
+    """Whether every day is later than the one before."""
+    return all(earlier < later for earlier, later in zip(days, days[1:], strict=False))
+
+
+def _day_of(stamp: object) -> date:
+    """The calendar day of a label of the index.
+
+    Raises:
+        ValueError: the label is no date.
+    """
+    if isinstance(stamp, pd.Timestamp):
+        return stamp.date()
+    if type(stamp) is date:
+        return stamp
+    raise ValueError(f"an equity curve is indexed by dates, not by {stamp!r}")
+
+
+def _after(walk: _Walk, day: date, value: float, policy: BreakerPolicy, resumed: date | None) -> _Walk:
+    """The walk with one session more."""
+    trip, high, last = walk
+    if trip is not None and _over(trip, day, policy, resumed):
+        trip, high = None, last if last > 0.0 else 0.0
+    known = value > 0.0 and math.isfinite(value)
+    high = max(high, value) if known else high
+    causes = _losses(day, value, last, high if trip is None else 0.0, policy)
+    if causes:
+        trip = _Trip(trip.first if trip else day, (trip.reasons if trip else ()) + causes, day)
+    return _Walk(trip, high, value if known else last)
+
+
+def _verdict(trip: _Trip | None, day: date, ages: Ages, policy: BreakerPolicy, resumed: date | None) -> Verdict:
+    """What a trip and the ages of the data come to on a day."""
     old = _old(ages, policy)
-    if trip is None:
-        return Verdict("tripped", old, today, None) if old else Verdict("open", (), None, None)
+    if trip is None or _over(trip, day, policy, resumed):
+        return Verdict("tripped", old, day, None) if old else Verdict("open", (), None, None)
     return Verdict("tripped", trip.reasons + old, trip.first, None if old else _until(trip, policy))
-
-
-def _walk(
-    days: list[date], values: list[float], today: date, policy: BreakerPolicy, resumed: date | None
-) -> _Trip | None:
-    """What losses have left tripped on `today`."""
-    trip: _Trip | None = None
-    high, last = 0.0, math.nan
-    for day, value in zip(days, values, strict=True):
-        if trip is not None and _over(trip, day, policy, resumed):
-            trip, high = None, last if last > 0.0 else 0.0
-        high = max(high, value) if value > 0.0 and math.isfinite(value) else high
-        causes = _losses(day, value, last, high if trip is None else 0.0, policy)
-        if causes:
-            trip = _Trip(trip.first if trip else day, (trip.reasons if trip else ()) + causes, day)
-        last = value if value > 0.0 and math.isfinite(value) else last
-    return None if trip is not None and _over(trip, today, policy, resumed) else trip
 
 
 def _losses(day: date, value: float, last: float, high: float, policy: BreakerPolicy) -> tuple[str, ...]:
@@ -167,7 +233,7 @@ def _until(trip: _Trip, policy: BreakerPolicy) -> date | None:
     return None if policy.cool_down is None else trip.last + timedelta(days=policy.cool_down + 1)
 
 
-def _old(ages: Mapping[str, float | None], policy: BreakerPolicy) -> tuple[str, ...]:
+def _old(ages: Ages, policy: BreakerPolicy) -> tuple[str, ...]:
     """Why the data are too old."""
     if policy.data_age is None:
         return ()

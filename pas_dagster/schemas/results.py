@@ -5,7 +5,7 @@ from __future__ import annotations
 from pas_dagster.schemas.analyses import ANALYSES
 from pas_dagster.schemas.columns import DECISION, KNOWN_ON, SLEEVE, SYMBOL, count, day, flag, number, text
 from pas_dagster.schemas.risk import RISK
-from pas_dagster.schemas.table import Table
+from pas_dagster.schemas.table import Column, Kind, Table
 
 STRATEGY_WEIGHTS = Table(
     "strategy_weights",
@@ -159,6 +159,25 @@ ORDER_BATCH = Table(
     "decision",
 )
 
+FILLS = Table(
+    "fills",
+    "Executions as the broker reported them",
+    [
+        DECISION,
+        text("execution_id", "Identifier of the execution"),
+        text("client_order_id", "Order it belongs to"),
+        SYMBOL,
+        text("side", "Side", among=("buy", "sell")),
+        number("quantity", "Quantity", "shares", above=0),
+        number("price", "Price", "USD", above=0),
+        number("notional", "Value", "USD", min=0),
+        number("fee", "Fee", "USD", min=0),
+        Column("filled_at", Kind.INSTANT, "When, where the broker states a time", "UTC", nullable=True),
+    ],
+    ["execution_id"],
+    "decision",
+)
+
 TRADES = Table(
     "trades",
     "Fills by sleeve, and shares that sleeves crossed with each other inside the ledger",
@@ -192,6 +211,8 @@ def _account_metrics(mode: str) -> Table:
             count("positions", "Symbols held"),
             number("turnover", "Value traded", "fraction of equity", min=0),
             number("fees", "Fees paid", "USD", min=0),
+            number("net_flow", "Paid in less paid out", "USD"),
+            text("account", "Which account; another one may have been traded before"),
             count("generation", "How often the account's past was computed anew", min=1),
         ],
         ["decision"],
@@ -201,6 +222,47 @@ def _account_metrics(mode: str) -> Table:
 
 ACCOUNT_METRICS_PAPER = _account_metrics("paper")
 ACCOUNT_METRICS_LIVE = _account_metrics("live")
+
+POSITIONS = Table(
+    "positions",
+    "What each sleeve holds, what it cost, and what came of it; `$CASH` is its cash",
+    [
+        DECISION,
+        SLEEVE,
+        text("symbol", "Symbol, or $CASH"),
+        number("quantity", "Held; below zero only for what is unassigned", "shares"),
+        number("reserved", "Part of it that open orders need", "shares", min=0),
+        number("price", "Newest price known", "USD", nullable=True, above=0),
+        number("value", "Quantity times price", "USD", nullable=True),
+        number("cost", "Cost of what is held, fees included", "USD"),
+        number("average_cost", "Cost of a share", "USD", nullable=True),
+        number("unrealised", "Value less cost", "USD", nullable=True),
+        number("realised", "Proceeds of what was sold less its cost", "USD"),
+        number("income", "Dividends and other cash without shares", "USD"),
+        number("fees", "Fees paid, part of cost and proceeds", "USD", min=0),
+    ],
+    ["decision", "sleeve", "symbol"],
+    "decision",
+)
+
+RECONCILIATION = Table(
+    "reconciliation",
+    "Ledger against broker: cash and every symbol that either side holds",
+    [
+        DECISION,
+        text("subject", "Symbol, or $CASH"),
+        Column("compared_at", Kind.INSTANT, "When they were compared", "UTC"),
+        number("ours", "As the ledger has it", "shares or USD"),
+        number("theirs", "As the broker has it", "shares or USD"),
+        text(
+            "verdict",
+            "Equal; moving (an order is working); frozen (a corporate action is on its way); rounded (by the broker)",
+            among=("equal", "moving", "frozen", "rounded", "different"),
+        ),
+    ],
+    ["decision", "subject"],
+    "decision",
+)
 
 METRICS = Table(
     "metrics",
@@ -244,7 +306,10 @@ RESULTS = [
     ALLOC_LOG,
     PORTFOLIOS,
     ORDER_BATCH,
+    FILLS,
     TRADES,
+    POSITIONS,
+    RECONCILIATION,
     ACCOUNT_METRICS_PAPER,
     ACCOUNT_METRICS_LIVE,
     METRICS,

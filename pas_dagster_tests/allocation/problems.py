@@ -6,6 +6,7 @@ import pandas as pd
 from pas_dagster.allocation import Mandate, Policy
 from pas_dagster.allocation.problem import Problem
 from pas_dagster.allocation.target import bounded_problem, estimate
+from pas_dagster.allocation.views import NamedView
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 GROUPS = {name: ("bonds", "equities", "other")[i % 3] for i, name in enumerate(LETTERS)}
@@ -15,6 +16,7 @@ MANDATE = Mandate(
     budgets={"bonds": 0.5, "equities": 0.25, "other": 0.25},
     equity=frozenset({"equities", "other"}),
     birth_year=1980,
+    views=(NamedView("a", None, 0.02), NamedView("b", "c", 0.01, 0.8)),
 )
 
 

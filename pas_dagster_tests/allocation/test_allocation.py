@@ -149,6 +149,16 @@ def test_a_late_starter_and_an_idle_sleeve_are_not_eligible() -> None:
     assert result.weights["a"] == result.weights["b"] == result.weights["c"] == 0.0
 
 
+def test_pitfall_9_a_price_of_zero_a_single_week_and_too_small_caps_are_outcomes() -> None:
+    weekly = frame(8)
+    weekly.loc[weekly.index[-2:], "a"] = [-1.0, np.inf]  # a price of 0, and one after it
+    result = allocate(weekly, {"a": 0.1}, Policy())
+    assert {step.sleeve: step.note for step in steps(result, "eligibility")}["a"] == "only 11 of 12 weeks"
+    assert result.status == "optimal" and result.weights["a"] == 0.0
+    assert allocate(weekly.tail(1), {"b": 0.1}, Policy()).status == "held"
+    assert allocate(weekly[["b", "c", "d"]], {}, Policy(max_weight=0.25)).status == "cash"
+
+
 def test_a_planted_outlier_is_logged_and_does_not_buy_weight() -> None:
     weekly = frame(9)
     weekly.loc[weekly.index[-3], "d"] = 0.9

@@ -74,6 +74,16 @@ def test_a_planted_outlier_fires_in_twelve_weeks(returns, week: int, jump: float
     assert np.abs(z).max() < 11 / np.sqrt(12) + 1e-12 < 3.5
 
 
+@pytest.mark.parametrize(("weeks", "bound"), [(12, 3.175), (10, 2.846)])
+def test_pitfall_5_no_z_score_of_a_dozen_weeks_reaches_a_limit_that_the_median_passes_with_ease(weeks, bound) -> None:
+    x = np.full((weeks, 1), 0.001) * np.resize([1.0, -1.0], (weeks, 1))
+    x[4] = 0.5
+    assert abs((x - x.mean()) / x.std(ddof=1)).max() == pytest.approx(bound, abs=5e-3)
+    clean, changed = winsorise(x)
+    assert changed[:, 0].tolist() == [week == 4 for week in range(weeks)]
+    assert clean[4, 0] < 0.01
+
+
 def test_winsorise_clips_to_the_limit_and_keeps_the_rest() -> None:
     x = np.array([[0.0], [0.01], [0.02], [0.03], [0.04], [1.0], [-1.0]])
     clean, changed = winsorise(x, k=2.0)

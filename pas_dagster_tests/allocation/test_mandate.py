@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from pas_dagster.allocation import Mandate
+from pas_dagster.allocation.views import NamedView
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,8 @@ from pas_dagster.allocation import Mandate
         ({"birth_year": 19}, "birth_year"),
         ({"uncertainty": -1.0}, "uncertainty"),
         ({"risk_aversion": 0.0}, "risk_aversion"),
+        ({"tau": 0.0}, "tau"),
+        ({"views": [NamedView("a", "b", 0.1), NamedView("b", "a", 0.1)]}, "two views of b above a, keep one"),
         ({"momentum_skill": 2.0}, "momentum_skill"),
         ({"crisis_cut": 1.5}, "crisis_cut"),
         ({"crisis_cut": True}, "crisis_cut"),

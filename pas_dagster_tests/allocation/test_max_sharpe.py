@@ -109,6 +109,11 @@ def test_twenty_stocks_of_pyportfolioopt(quant_data: Path) -> None:
     }
     expected = pd.Series(readme).reindex(prices.columns, fill_value=0.0)
     np.testing.assert_allclose(answer.weights, expected, atol=6e-6)
+    # Its critical line algorithm maximises the ratio without cash, and takes the 2 % off the answer only.
+    critical = max_sharpe(mean.to_numpy().copy(), cov.to_numpy().copy())
+    performance = critical.expected_return, critical.volatility
+    assert performance == pytest.approx((0.299447091, 0.217643317), abs=1e-9)
+    assert (critical.expected_return - 0.02) / critical.volatility == pytest.approx(1.283968172, abs=1e-9)
 
 
 @settings(deadline=None, max_examples=40)

@@ -1,6 +1,7 @@
 """What holds for every scheme: one form of answer, limits, permutations, scales, no NaN, residuals."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,10 @@ from pas_dagster.allocation.schemes import scheme_called
 from pas_dagster_tests.allocation.problems import MANDATE, problem
 
 EVERY = pytest.mark.parametrize("name", SCHEMES)
-FULLY_INVESTED = {"max_sharpe", "risk_parity", "min_variance", "strategic", "tactical", "robust_min_max"}
+FULLY_INVESTED = {"max_sharpe", "risk_parity", "min_variance", "strategic", "tactical", "robust_min_max"} | {
+    "hierarchical_risk_parity",
+    "black_litterman",
+}
 
 
 def check(answer: Answer, given: Problem) -> None:
@@ -95,6 +99,7 @@ def test_the_unit_of_returns_does_not_matter_to_a_scheme_without_risk_aversion(n
         mandate = Mandate(
             **{field: getattr(given.mandate, field) for field in ("mix", "groups", "budgets", "equity")},
             risk_aversion=given.mandate.risk_aversion / factor,
+            views=tuple(replace(view, expected=view.expected * factor) for view in given.mandate.views),
         )
         scaled = given._replace(
             mean=given.mean * factor, cov=given.cov * factor**2, risk_free=given.risk_free * factor, mandate=mandate
@@ -158,6 +163,8 @@ def test_max_sharpe_is_the_first_and_the_default() -> None:
         "robust_min_max",
         "mean_variance_groups",
         "glide_path",
+        "hierarchical_risk_parity",
+        "black_litterman",
     }
 
 

@@ -41,7 +41,7 @@ def test_one_period_by_hand():
     np.testing.assert_allclose(found.linked.sum(axis=0), (found.allocation + found.selection + found.interaction)[0])
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(SEEDS)
 def test_the_effects_of_a_period_sum_to_its_active_return(seed):
     w, r, v, b = world(seed)
@@ -51,7 +51,7 @@ def test_the_effects_of_a_period_sum_to_its_active_return(seed):
     np.testing.assert_allclose(found.active, total, rtol=0, atol=1e-15)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(SEEDS, st.integers(1, 60))
 def test_linked_effects_sum_to_the_compounded_active_return(seed, periods):
     w, r, v, b = world(seed, periods)
@@ -68,7 +68,7 @@ def test_unlinked_effects_do_not_sum_over_time():
     assert abs(found.active.sum() - found.total) > 1e-3
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS, st.permutations(range(5)))
 def test_groups_in_another_order_have_the_same_effects(seed, order):
     w, r, v, b = world(seed)
@@ -130,6 +130,7 @@ def test_weights_must_have_the_same_sum():
         brinson(names(4), w, r, v, b)
 
 
+@settings(deadline=None)
 @given(st.floats(-0.99, 3.0), st.floats(-0.99, 3.0))
 def test_carinos_factor_turns_a_difference_into_logarithms(portfolio, benchmark):
     assume(abs(portfolio - benchmark) > 1e-3)
@@ -138,6 +139,7 @@ def test_carinos_factor_turns_a_difference_into_logarithms(portfolio, benchmark)
     assert factor * (portfolio - benchmark) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(st.floats(-0.9, 3.0), st.floats(-1e-6, 1e-6))
 def test_carinos_factor_has_no_jump_where_the_returns_meet(benchmark, gap):
     factor = carino(np.array([benchmark + gap]), np.array([benchmark]))[0]
@@ -147,7 +149,7 @@ def test_carinos_factor_has_no_jump_where_the_returns_meet(benchmark, gap):
 # ------------------------------------------------------------------------------------------- contributions
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(SEEDS, st.integers(1, 60))
 def test_contributions_sum_to_the_return_of_the_account(seed, periods):
     rng = np.random.default_rng(seed)
@@ -189,7 +191,7 @@ def test_contributions_need_the_returns_of_what_is_held_only():
 # -------------------------------------------------------------------------------------------------- groups
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS)
 def test_sectors_have_the_return_of_their_members(seed):
     rng = np.random.default_rng(seed)

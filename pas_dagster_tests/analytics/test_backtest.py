@@ -535,6 +535,7 @@ def test_a_target_without_a_bar_stays_cash():
 
 
 def test_a_delisting_earns_its_return_and_is_cash_from_then_on():
+    """Pitfall 18: a name that left has a last return, else only survivors are measured."""
     returns = column(0.0, -0.3, 0.9, 0.9)
     path = simulate(np.array([[1.0], [1.0]]), np.array([0, 2]), returns, cost=0.0, last=np.array([1]))
     np.testing.assert_allclose(path.net, [0.0, -0.3, 0.0, 0.0], atol=1e-15)

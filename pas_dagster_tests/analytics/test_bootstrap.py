@@ -54,6 +54,7 @@ def test_the_variance_of_the_resampled_mean_is_that_of_politis_and_romano():
     assert found == pytest.approx(expected, rel=0.03)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 5), st.floats(1.0, 50.0), st.integers(0, 10**6))
 def test_rows_are_rows(periods, count, block, seed):
     rows = stationary_rows(periods, count=count, block=block, seed=seed)
@@ -150,7 +151,7 @@ def test_pairing_sees_a_small_edge_that_two_intervals_do_not():
     assert found.estimate == pytest.approx(stats.sharpe(first) - stats.sharpe(second))
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
 def test_the_two_sides_mirror_each_other(seed):
     first, second = np.random.default_rng(seed).normal(0.0, 0.02, (2, 60))

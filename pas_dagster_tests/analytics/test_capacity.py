@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pas_dagster.analytics import capacity as module
@@ -34,6 +34,7 @@ def test_examples():
     assert not results.failed
 
 
+@settings(deadline=None)
 @given(TRADES, st.sampled_from([0.0, 0.05, 0.25, 0.3]), st.sampled_from([0.0625, 0.25]))
 def test_it_is_the_largest_capital_that_stays_within_bounds(trades, quantile, participation):
     weights, volumes = arrays_of(trades)
@@ -47,6 +48,7 @@ def test_it_is_the_largest_capital_that_stays_within_bounds(trades, quantile, pa
     assert outside > quantile
 
 
+@settings(deadline=None)
 @given(TRADES, st.floats(0.01, 0.9))
 def test_units(trades, quantile):
     weights, volumes = arrays_of(trades)

@@ -122,6 +122,7 @@ def test_tables_give_what_arrays_give():
 # -------------------------------------------------------------------------------------------------- impact
 
 
+@settings(deadline=None)
 @given(
     st.floats(1.0, 1e12),
     arrays(np.float64, 4, elements=st.floats(1.0, 1e12)),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pas_dagster.analytics.statistics import (
@@ -54,12 +54,14 @@ def test_what_cannot_be_said_is_nan():
     assert math.isnan(probabilistic_sharpe(SharpeMoments(1.0, 10, 2.0, 5.0)))  # 1 - 2 + 1: no spread
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=40))
 def test_every_series_has_a_probability_or_none(returns):
     probability = probabilistic_sharpe(sharpe_moments(returns))
     assert math.isnan(probability) or 0.0 <= probability <= 1.0
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5000), st.floats(1e-6, 1.0))
 def test_more_trials_and_more_spread_ask_for_more(trials, variance):
     assert expected_maximum(trials, variance) < expected_maximum(trials + 1, variance)

@@ -111,7 +111,7 @@ def test_autocorrelated_noise_makes_wider_errors():
 # ---------------------------------------------------------------------------------------------- properties
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), order=st.permutations(range(3)), books=st.permutations(range(4)))
 def test_factors_and_books_in_another_order(seed, order, books):
     x, f = panel(60, seed=seed)
@@ -122,7 +122,7 @@ def test_factors_and_books_in_another_order(seed, order, books):
     np.testing.assert_allclose(other.r2, fit.r2[books], rtol=1e-9)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), book=st.floats(0.1, 10), factor=st.floats(0.1, 10))
 def test_scale_rules(seed, book, factor):
     x, f = panel(60, seed=seed)

@@ -46,7 +46,7 @@ def loop(statistic, window, *tables):
     return found
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(arrays(np.float64, st.tuples(st.integers(0, 12), st.integers(1, 3)), elements=RETURNS), st.integers(2, 6))
 def test_the_same_as_a_loop(table, window):
     market = np.sin(np.arange(len(table)))[:, None] / 20
@@ -126,7 +126,7 @@ def test_no_look_ahead_and_the_same_wherever_the_panel_begins():
         np.testing.assert_allclose(rolled(x[40:], window=30)[29:], whole[69:], rtol=1e-13)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.permutations(range(4)))
 def test_books_in_another_order(seed, order):
     x = np.random.default_rng(seed).normal(0.0, 0.01, (40, 4))

@@ -137,7 +137,7 @@ def test_a_lost_book_stays_lost():
     assert np.isfinite(found.returns).all()
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(SEEDS, st.permutations(range(4)), st.permutations(range(3)))
 def test_schemes_and_sleeves_in_another_order(seed, order, sleeves):
     weights, returns, cash = world(seed, count=12)

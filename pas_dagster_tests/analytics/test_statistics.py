@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -177,6 +177,18 @@ def test_missing_pairs_are_left_out(statistic):
     assert statistic([NAN, 0.9, *BOOK], [0.3, NAN, *MARKET]) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("statistic", [*OF_ONE_BOOK, *AGAINST_A_BENCHMARK])
+def test_pitfall_11_units_of_dates_do_not_matter_and_read_only_columns_are_left_alone(statistic):
+    days = pd.bdate_range("2024-01-01", periods=4)
+    frozen = np.array(BOOK)
+    frozen.flags.writeable = False
+    against = [pd.Series(MARKET, days.as_unit("ns"))] if statistic in AGAINST_A_BENCHMARK else []
+    plain = [MARKET] if against else []
+    found = statistic(pd.Series(frozen, days.as_unit("s"), copy=False), *against)
+    assert found == pytest.approx(statistic(BOOK, *plain), rel=1e-12) and frozen.tolist() == BOOK
+    assert statistic(frozen, *plain) == statistic(BOOK, *plain)
+
+
 @pytest.mark.parametrize("statistic", AGAINST_A_BENCHMARK)
 def test_series_meet_on_their_common_dates(statistic):
     days = pd.bdate_range("2024-01-01", periods=6)
@@ -213,6 +225,7 @@ def test_a_level_is_a_fraction(level):
         stats.value_at_risk(BOOK, level=level)
 
 
+@settings(deadline=None)
 @given(
     arrays(
         np.float64,
@@ -259,6 +272,7 @@ def test_the_summary_is_every_statistic_by_name():
     assert all(isinstance(value, float) for value in row.values())
 
 
+@settings(deadline=None)
 @given(
     arrays(
         np.float64,
@@ -286,6 +300,57 @@ def test_the_summary_says_what_the_statistics_say(table, cash):
     np.testing.assert_array_equal(np.asarray(row["probabilistic_sharpe"]), expected)
 
 
+def test_a_summary_of_some_statistics_is_that_part_of_all_of_them():
+    every = stats.summary(BOOK, MARKET, risk_free=0.001)
+    some = ("beta", "sharpe", "tail_ratio")
+    assert stats.summary(BOOK, MARKET, risk_free=0.001, names=some) == {name: every[name] for name in some}
+    assert stats.summary(BOOK, names=[]) == {}
+    with pytest.raises(ValueError, match="there is no statistic beta of these returns; there are observations, "):
+        stats.summary(BOOK, names=["sharpe", "beta"])
+
+
+@pytest.mark.parametrize("periods", [1, 12, 13, 255, 256, 257, 1000])
+@pytest.mark.parametrize("gaps", [False, True])
+def test_drawdowns_of_any_length_are_those_of_one_session_after_the_other(periods, gaps):
+    rng = np.random.default_rng(periods)
+    table = rng.normal(0.0, 0.02, (periods, 3))
+    table[:, 1] = np.abs(table[:, 1])
+    if gaps:
+        table[rng.random(table.shape) < 0.2] = NAN
+    nav, high = np.ones(3), np.ones(3)
+    expected = np.empty_like(table)
+    for at, row in enumerate(table):
+        nav = nav * (1.0 + np.where(np.isnan(row), 0.0, row))
+        high = np.maximum(high, nav)
+        expected[at] = nav / high - 1.0
+    found = stats.drawdown(table)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+    assert (found <= 0.0).all() and (found[:, 1] == 0.0).all()
+    known = ~np.isnan(table).all(axis=0)
+    np.testing.assert_array_equal(np.asarray(stats.max_drawdown(table))[known], found.min(axis=0)[known])
+    np.testing.assert_allclose(np.asarray(stats.total_return(table))[known], (nav - 1.0)[known], atol=1e-12)
+
+
+@pytest.mark.parametrize("periods", [0, 5, 300])
+def test_no_books_have_no_statistics(periods):
+    none = np.empty((periods, 0))
+    assert stats.drawdown(none).shape == none.shape
+    assert {np.shape(values) for values in stats.summary(none, np.zeros(periods)).values()} == {(0,)}
+
+
+@pytest.mark.parametrize("cash", [0.001, np.linspace(0.0, 0.002, 60)], ids=["number", "series"])
+def test_statistics_in_excess_of_cash_are_those_of_the_differences(cash):
+    books, market = np.random.default_rng(6).normal(0.0, 0.01, (60, 3)), np.random.default_rng(7).normal(0.0, 0.01, 60)
+    less = books - np.reshape(cash, (-1, 1))
+    for statistic in (stats.sharpe, stats.sortino, stats.skewness, stats.kurtosis):
+        np.testing.assert_allclose(statistic(books, risk_free=cash), statistic(less), rtol=1e-11)
+    for statistic in (stats.beta, stats.alpha, stats.treynor, stats.correlation):
+        np.testing.assert_allclose(statistic(books, market, risk_free=cash), statistic(less, market - cash), rtol=1e-11)
+    np.testing.assert_allclose(
+        stats.information_ratio(books, market), stats.sharpe(books - market[:, None]), rtol=1e-11
+    )
+
+
 def test_a_book_has_a_benchmark_of_its_own():
     rng = np.random.default_rng(5)
     books, markets = rng.normal(0.0, 0.01, (2, 40, 3))
@@ -300,6 +365,7 @@ def test_a_beta_of_rounding_is_none():
     assert math.isnan(stats.treynor([0.3, 0.3, 0.1, 0.1], [0.1, -0.1, 0.1, -0.1]))
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, (25, 3), elements=st.integers(-300, 300).map(lambda n: n / 1000)), st.permutations(range(3)))
 def test_books_in_another_order_have_the_same_statistics(table, order):
     market = np.sin(np.arange(25)) / 50
@@ -310,6 +376,7 @@ def test_books_in_another_order_have_the_same_statistics(table, order):
         np.testing.assert_allclose(found, np.asarray(statistic(table, market))[order], rtol=1e-12)
 
 
+@settings(deadline=None)
 @given(
     arrays(np.float64, 30, elements=st.integers(-300, 300).map(lambda n: n / 1000)), st.sampled_from([0.25, 0.5, 2.0])
 )
@@ -328,6 +395,7 @@ def test_a_levered_book_scales(returns, leverage):
         assert found == pytest.approx(statistic(returns, market), rel=1e-9, abs=1e-12, nan_ok=True)
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, 30, elements=st.floats(-0.3, 0.3)))
 def test_bounds_that_always_hold(returns):
     row = stats.summary(returns, np.cos(np.arange(30)) / 40)

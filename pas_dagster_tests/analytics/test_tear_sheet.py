@@ -18,6 +18,7 @@ from lxml import etree
 from pas_dagster.analytics import figures, statistics
 from pas_dagster.analytics.tear_sheet import Book, Holding, book, measures, page, tables, tear_sheet, words
 from pas_dagster.calendar import session_array
+from pas_dagster_tests.recorded import recorded
 
 SECTIONS = [
     "growth", "drawdown", "numbers", "months", "worst", "years", "rolling-sharpe", "rolling-beta",
@@ -72,6 +73,10 @@ def _alone(net: pd.Series, **others) -> Book:
 def _sessions(values: list[float] | np.ndarray, first: str = "2024-01-02") -> pd.Series:
     start = pd.Timestamp(first).date()
     return pd.Series(values, pd.DatetimeIndex(session_array(start, date(2035, 1, 1))[: len(values)]), dtype=float)
+
+
+def _net(values: list[float]) -> book.Track:
+    return book.record(_alone(_sessions(values))).net
 
 
 def _soup(of: Book) -> BeautifulSoup:
@@ -300,6 +305,60 @@ def test_drawdowns_of_any_book_are_those_of_a_plain_loop(values):
     assert [e.depth for e in found] == pytest.approx([fall[3] for fall in expected], rel=1e-9)
     shape = [(e.peak is None, e.recovery is None) for e in found]
     assert sorted(shape) == sorted((fall[0] is None, fall[2] is None) for fall in expected)
+
+
+def test_the_peak_is_the_last_session_at_the_high_and_the_trough_the_first_at_the_low():
+    days = np.arange("2024-01-01", "2024-01-07", dtype="datetime64[D]")
+    [found] = measures.episodes(book.Track(days, np.array([0.25, 0.0, -0.2, 0.0, 0.125, 0.25])))
+    assert (found.peak, found.trough, found.recovery) == (days[1], days[2], days[5])
+    assert found.depth == pytest.approx(-0.2) and found.days == 4
+
+
+def test_the_worst_come_first_and_of_equal_ones_the_older():
+    days = np.arange("2024-01-01", "2024-01-08", dtype="datetime64[D]")
+    found = measures.episodes(book.Track(days, np.array([-0.1, 0.25, -0.5, 1.5, -0.5, 1.0, -0.2])))
+    assert [round(episode.depth, 9) for episode in found] == [-0.5, -0.5, -0.2, -0.1]
+    assert [episode.trough for episode in found] == [days[2], days[4], days[6], days[0]]
+    assert [episode.recovery is None for episode in found] == [False, False, True, False]
+
+
+def test_rounding_is_no_drawdown():
+    assert measures.episodes(_net([0.1, -1e-15, 0.0])) == []
+
+
+def test_a_book_that_lost_everything_is_down_by_everything():
+    [found] = measures.episodes(_net([0.1, -1.0, 0.0]))
+    assert found.depth == -1.0 and found.recovery is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([-0.5, -0.1, 0.0, 0.125, 1.0]), min_size=1, max_size=40))
+def test_the_deepest_episode_is_the_maximum_drawdown_and_all_of_them_are_every_session_below_the_high(values):
+    net = _net(values)
+    found = measures.episodes(net)
+    assert (found[0].depth if found else 0.0) == statistics.max_drawdown(net.values)
+    below = 0
+    for one in found:
+        first = 0 if one.peak is None else np.searchsorted(net.days, one.peak) + 1
+        below += (len(net) if one.recovery is None else np.searchsorted(net.days, one.recovery)) - first
+    assert below == int((statistics.drawdown(net.values) < -measures.NOISE).sum())
+
+
+@pytest.mark.shared
+def test_the_index_fell_where_it_is_known_to_have_fallen():
+    """Closing highs and lows of the S&P 500."""
+    index = pd.read_csv(recorded("quant/skfolio/sp500_index.csv.gz"), index_col=0, parse_dates=True).iloc[:, 0]
+    net = index.pct_change().iloc[1:]
+    track = book.Track(net.index.to_numpy().astype("datetime64[D]"), net.to_numpy())
+    crisis, bubble, pandemic, inflation, *_ = measures.episodes(track)
+    known = [(str(e.peak), str(e.trough), round(e.depth, 3)) for e in (crisis, bubble, pandemic)]
+    assert known == [
+        ("2007-10-09", "2009-03-09", -0.568),
+        ("2000-03-24", "2002-10-09", -0.491),
+        ("2020-02-19", "2020-03-23", -0.339),
+    ]
+    assert (str(inflation.peak), str(inflation.trough), inflation.recovery) == ("2022-01-03", "2022-10-12", None)
+    assert (str(crisis.recovery), str(bubble.recovery)) == ("2013-03-28", "2007-05-30")
 
 
 def test_a_fall_from_the_start_that_is_not_over_says_so():

@@ -123,6 +123,7 @@ def _results(rng: np.random.Generator, daily: dict[str, pd.Series]) -> dict[str,
         parts.append(pd.DataFrame({**own, "turnover": 0.02, "cost": 1e-5, "exposure": 0.9}))
     equity = 1e6 * (1.0 + daily["account"].loc["2022-01-03":]).cumprod()
     account = pd.DataFrame({"decision": equity.index, "equity": equity.to_numpy(), "fees": 10.0, "turnover": 0.01})
+    account = account.assign(net_flow=0.0, account="simulated")
     shares = _shares(rng)
     return {
         "strategy_returns": pd.concat(parts, ignore_index=True),

@@ -55,7 +55,7 @@ def main(home: Path, seed: int, extra: int) -> dict[str, Any]:
         rng = random.Random(seed)
         picked = [*rng.sample(names, len(names)), *(rng.choice(names) for _ in range(extra))]
         steps = [_step(lake, again, name, *_range(rng)) for name in picked]
-        steps.append(_step(lake, again, "order_batch", TODAY, TODAY, "fills", "account_metrics"))
+        steps.append(_step(lake, again, "order_batch", TODAY, TODAY, "fills", "trades", "account_metrics_paper"))
         return {"made": made, "assets": names, "steps": steps, "before": before, "after": content(lake)}
 
 

@@ -41,6 +41,9 @@ def chosen(*rules: Rule, **changed: Any) -> Settings:
 EVERY = chosen(*RULES)
 
 
+IDLE = {"turnover": 0.0, "fees": 0.0, "net_flow": 0.0, "account": "simulated", "generation": 1}
+
+
 def facts() -> dict[str, pd.DataFrame]:
     """An account with a loss of 6 % in a session, and metrics that wander across the thresholds, some unknown."""
     rng = np.random.default_rng(7)
@@ -69,7 +72,7 @@ def facts() -> dict[str, pd.DataFrame]:
     made = {
         "metrics": metrics,
         "risk_metrics": tails,
-        "account_metrics_paper": pd.DataFrame({**account, "turnover": 0.0, "fees": 0.0, "generation": 1}),
+        "account_metrics_paper": pd.DataFrame({**account, **IDLE}),
         "prices": prices.assign(provider="x"),
     }
     return {name: TABLES[name].conform(rows) for name, rows in made.items()}

@@ -11,6 +11,7 @@ import pytest
 
 from pas_dagster import calendar, settings
 from pas_dagster.allocation.schemes import SCHEMES
+from pas_dagster.allocation.views import NamedView
 from pas_dagster.assets import schemes
 from pas_dagster.assets.allocation import decide_shares
 from pas_dagster.assets.schemes import BOARD, OUTCOMES, WEIGHTS, choices, mandate, own_weights, policy, record_of, rule
@@ -343,6 +344,8 @@ class TestSettings:
             ),
             ({"sleeve_groups": {"nobody": "momentum"}}, "sleeve_groups in config.yaml names 'nobody'"),
             ({"defensive_sleeves": ["glide_paths"]}, "defensive_sleeves .* did you mean glide_path?"),
+            ({"views": [{"sleeve": "wsb_buz", "expected": 0.1}]}, "view 1 of views .* 'wsb_buz', .* mean wsb_buzz"),
+            ({"views": [{"sleeve": "wsb_buzz"}]}, "view 1: the view of wsb_buzz needs an expected .* Mend views in"),
         ],
     )
     def test_a_mandate_without_a_meaning_is_one_clear_error(self, changed: dict[str, Any], words: str):
@@ -360,3 +363,10 @@ class TestSettings:
         wishes = mandate(CHOSEN)
         assert wishes.crisis_cut == 1 - CHOSEN.crisis_exposure
         assert wishes.equity is not None and "glide_path" not in wishes.equity and "wsb_buzz" in wishes.equity
+        assert wishes.views == ()
+
+    def test_views_are_read_from_the_environment(self, monkeypatch: pytest.MonkeyPatch):
+        told = '[{"above": "glide_path", "below": "wsb_buzz", "expected": 0.04, "confidence": 0.7}]'
+        monkeypatch.setenv("PAS_VIEWS", told)
+        read = settings.load(home=Path("unused"), world="real", database_url=None)
+        assert mandate(read).views == (NamedView("glide_path", "wsb_buzz", 0.04, 0.7),)

@@ -55,12 +55,17 @@ def edges(found: dict[str, Any], child: str = "", parent: str = "") -> dict[tupl
 @pytest.mark.xdist_group("mappings")
 class TestEveryKeyOfEveryDependency:
     def test_daemon_and_ui_see_the_partition_sets_and_mappings_of_the_process(self, found: dict[str, Any]):
-        assert len(found["edges"]) == 217
+        assert len(found["edges"]) == 219
         assert [edge for edge in found["edges"] if not edge["alike"]] == []
 
     def test_every_dependency_between_steps_declares_its_mapping(self, found: dict[str, Any]):
         inferred = {(edge["child"], edge["parent"]) for edge in found["edges"] if not edge["declared"]}
-        assert inferred == {("fills", "order_batch"), ("account_metrics", "fills")}  # one step, one partition set
+        assert inferred == {  # one step, one partition set
+            ("fills", "order_batch"),
+            ("trades", "fills"),
+            ("account_metrics_paper", "trades"),
+            ("account_metrics_live", "trades"),
+        }
 
     def test_the_keys_mapped_to_are_the_same(self, found: dict[str, Any]):
         different = [

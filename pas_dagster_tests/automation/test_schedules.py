@@ -8,11 +8,13 @@ import pytest
 from dagster import DefaultScheduleStatus, RunRequest, ScheduleDefinition, SkipReason, build_schedule_context
 from dagster._utils.schedules import cron_string_iterator
 
-from pas_dagster import calendar
+from pas_dagster import calendar, settings
+from pas_dagster.automation.hours import trading_time
 from pas_dagster.automation.jobs import JOBS
 from pas_dagster.automation.schedules import SCHEDULES
 
-BY_JOB = {schedule.job_name: schedule for schedule in SCHEDULES}
+BOOKS = [schedule for schedule in SCHEDULES if schedule.job_name == "books"]
+BY_JOB = {schedule.job_name: schedule for schedule in SCHEDULES if schedule not in BOOKS}
 CLOSED = None
 ORDER = (
     *("daily_facts", "session_facts", "sleeve_returns"),
@@ -124,9 +126,10 @@ def test_snapshots_are_taken_in_the_evening_of_their_day():
     assert found.partition_key == "2026-06-08"
 
 
-def test_every_job_has_one_schedule_and_all_are_off():
-    assert {job.name for job in JOBS} == set(BY_JOB) == {*ORDER, *BESIDE}
-    assert len(SCHEDULES) == len(JOBS)
+def test_every_job_has_one_schedule_but_the_books_two_and_all_are_off():
+    assert {job.name for job in JOBS} == {*BY_JOB, "books"} == {*ORDER, *BESIDE, "books"}
+    assert len(SCHEDULES) == len(JOBS) + 1
+    assert len({schedule.name for schedule in SCHEDULES}) == len(SCHEDULES)
     assert {schedule.default_status for schedule in SCHEDULES} == {DefaultScheduleStatus.STOPPED}
 
 
@@ -150,3 +153,40 @@ def test_a_morning_goes_in_the_order_of_the_graph():
 def test_a_job_without_a_partition_yet_is_skipped():
     found = fire(BY_JOB["daily_facts"], datetime(1999, 1, 4, 5, tzinfo=calendar.NEW_YORK))
     assert isinstance(found, SkipReason)
+
+
+def test_the_books_are_compared_before_each_open_and_after_each_close_and_on_no_other_day():
+    """All of 2026: with holidays, early closes, and clocks that change."""
+    begin = datetime(2026, 1, 1, tzinfo=calendar.NEW_YORK)
+    for schedule, before in zip(BOOKS, (True, False), strict=True):
+        fired: dict[date, str | None] = {}
+        for moment in cron_string_iterator(begin.timestamp(), str(schedule.cron_schedule), "America/New_York"):
+            if moment.year > 2026:
+                break
+            found = fire(schedule, moment)
+            day = moment.date()
+            if isinstance(found, SkipReason):
+                assert found.skip_message == "the exchange is closed today"
+                continue
+            assert day not in fired
+            fired[day] = found.run_key
+            assert moment < calendar.opening(day) if before else moment > calendar.closing(day)
+        assert list(fired) == calendar.sessions(date(2026, 1, 1), date(2026, 12, 31))
+        assert len(set(fired.values())) == len(fired)
+
+
+def test_the_books_of_the_morning_and_of_the_evening_are_two_runs():
+    moment = datetime(2026, 6, 8, 9, tzinfo=calendar.NEW_YORK)
+    keys = [found.run_key for one in BOOKS if isinstance(found := fire(one, moment), RunRequest)]
+    assert len(set(keys)) == 2
+
+
+@pytest.mark.parametrize(
+    ("broker", "hour"), [("simulated", time(6, 30)), ("alpaca", time(9, 35)), ("ibkr", time(9, 35))]
+)
+def test_a_real_account_is_traded_when_its_market_is_open(broker: str, hour: time):
+    assert trading_time(settings.load(database_url=None, broker=broker)) == hour
+
+
+def test_the_schedule_trades_at_that_time():
+    assert BY_JOB["trade"].cron_schedule == "30 6 * * *"

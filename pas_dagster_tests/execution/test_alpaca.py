@@ -23,10 +23,11 @@ from requests.adapters import HTTPAdapter
 
 from pas_dagster import calendar
 from pas_dagster.errors import PasError
+from pas_dagster.execution.brokers import alpaca
 from pas_dagster.execution.brokers import alpaca_wire as wire
 from pas_dagster.execution.brokers.alpaca import AlpacaBroker
-from pas_dagster.execution.brokers.alpaca_link import LIVE, PAPER, checked
-from pas_dagster.execution.brokers.base import BrokerError, Receipt, Ticket
+from pas_dagster.execution.brokers.alpaca_link import DATA, LIVE, PAPER, Link, Service, checked
+from pas_dagster.execution.brokers.base import Broker, BrokerError, KeyRefusedError, Quote, Receipt, Ticket
 from pas_dagster.execution.executor import run_batch
 from pas_dagster.execution.outcome import Outcome
 from pas_dagster.ledger import journal, tables, units
@@ -83,8 +84,8 @@ def address(sandbox: BrokerSandbox) -> Iterator[str]:
 
 
 def connect(url: str, **more: Any) -> AlpacaBroker:
-    chosen = {"requests_per_minute": FAST, "timeout": 0.3, "watch": Watch(), **more}
-    return AlpacaBroker(KEY, SECRET, url, **chosen)
+    fast = {"requests_per_minute": FAST, "data_requests_per_minute": FAST, "timeout": 0.3, "watch": Watch()}
+    return alpaca.connect(KEY, SECRET, url, **{**fast, **more})
 
 
 @pytest.fixture
@@ -106,6 +107,7 @@ def test_an_order_goes_out_and_comes_back_exactly(broker: AlpacaBroker, sandbox:
     assert (found.state, found.filled) == ("filled", TICKET.quantity)
     (fill,) = broker.executions(DAY)
     assert (fill.cid, fill.session, fill.quantity, fill.price) == (TICKET.cid, DAY, TICKET.quantity, 50_250_000)
+    assert fill.at == NOON
     assert fill.notional == units.cost(TICKET.quantity, 50_250_000)
     assert broker.positions() == {"AAA": TICKET.quantity}
     account = broker.account()
@@ -229,9 +231,42 @@ def test_a_definite_refusal_is_a_rejection_with_the_brokers_reason(
 @pytest.mark.parametrize("kind", [Kind.UNAUTHORIZED, Kind.FORBIDDEN])
 def test_a_refused_key_is_no_verdict_on_the_order(broker: AlpacaBroker, sandbox: BrokerSandbox, kind: Kind) -> None:
     sandbox.troubles = [Trouble(kind, "POST")]
-    with pytest.raises(BrokerError, match="refuses the key"):
+    with pytest.raises(KeyRefusedError, match="refuses the key"):
         broker.submit(TICKET)
     assert broker.submit(TICKET).outcome == "taken"
+    sandbox.troubles = [Trouble(kind, "GET", "/v2/orders:*", times=None)]
+    with pytest.raises(KeyRefusedError):  # the look-up of what is already there
+        broker.submit(TICKET)
+
+
+QUESTIONS: dict[str, Callable[[AlpacaBroker], object]] = {
+    "account": lambda broker: broker.account(),
+    "positions": lambda broker: broker.positions(),
+    "open_orders": lambda broker: broker.open_orders(),
+    "find": lambda broker: broker.find(TICKET.cid),
+    "cancel": lambda broker: broker.cancel(TICKET.cid),
+    "orders": lambda broker: broker.orders(DAY),
+    "executions": lambda broker: broker.executions(DAY),
+    "non_trades": lambda broker: broker.non_trades(DAY),
+    "clock": lambda broker: broker.clock(),
+    "calendar": lambda broker: broker.calendar(DAY, DAY),
+    "asset": lambda broker: broker.asset("AAA"),
+    "quotes": lambda broker: broker.quotes(["AAA"]),
+}
+
+
+@pytest.mark.parametrize("kind", [Kind.UNAUTHORIZED, Kind.FORBIDDEN])
+def test_a_refused_key_has_its_own_error_everywhere(broker: AlpacaBroker, sandbox: BrokerSandbox, kind: Kind) -> None:
+    sandbox.troubles = [Trouble(kind, times=None)]
+    for name, ask in QUESTIONS.items():
+        if name == "quotes":  # a plan without prices says nothing about the account
+            continue
+        with pytest.raises(KeyRefusedError, match="refuses the key"):
+            ask(broker)
+            pytest.fail(f"{name} let a refused key pass")
+    with pytest.raises(BrokerError, match="refuses prices to this key") as refused:
+        broker.quotes(["AAA"])
+    assert not isinstance(refused.value, KeyRefusedError)
 
 
 @pytest.mark.parametrize("kind", [*SERVER_SIDE, Kind.RESET, Kind.STALLED, Kind.THROTTLED, Kind.TRUNCATED])
@@ -246,7 +281,7 @@ def test_questions_are_asked_again_and_then_given_up(broker: AlpacaBroker, sandb
 
 def test_an_answer_that_drips_is_cut_off(address: str, sandbox: BrokerSandbox) -> None:
     sandbox.troubles = [Trouble(Kind.DRIPPING, times=None)]
-    broker = AlpacaBroker(KEY, SECRET, address, requests_per_minute=FAST, timeout=0.2)
+    broker = alpaca.connect(KEY, SECRET, address, requests_per_minute=FAST, timeout=0.2)
     began = time.monotonic()
     with pytest.raises(BrokerError, match="could not be asked"):
         broker.account()
@@ -336,6 +371,182 @@ def test_a_fill_of_an_older_order_of_somebody_else_keeps_that_orders_name(
     assert [fill.cid for fill in broker.executions(date(2024, 1, 9))] == ["by-hand"]
 
 
+def test_the_orders_of_a_session_are_listed_whoever_sent_them_and_whatever_became_of_them(
+    broker: AlpacaBroker, sandbox: BrokerSandbox, hand: Hand
+) -> None:
+    sandbox.account.rules.patterns["BBB"] = ((86400 * 7, 1.0),)
+    sandbox.account.place(Wish("BBB", "buy", "by-hand-last-week", Decimal(3), force="gtc"))
+    sandbox.account.place(Wish("AAA", "buy", "of-last-week", Decimal(1)))
+    hand.to(datetime(2024, 1, 8, 18, tzinfo=calendar.NEW_YORK))
+    sandbox.account.rules.patterns["AAA"] = NEVER
+    sandbox.account.place(Wish("AAA", "buy", "by-hand", Decimal(2)))  # in the evening, for the next session
+    day = date(2024, 1, 9)
+    hand.to(datetime(2024, 1, 9, 12, tzinfo=calendar.NEW_YORK))
+    broker.cancel("by-hand")
+    sandbox.account.rules.patterns["AAA"] = ((0, 1.0),)
+    broker.submit(TICKET._replace(session=day))
+    assert [(one.cid, one.symbol, one.side, one.state) for one in broker.orders(day)] == [
+        ("by-hand", "AAA", "buy", "expired"),
+        ("by-hand-last-week", "BBB", "buy", "filled"),
+        (TICKET.cid, "AAA", "buy", "filled"),
+    ]
+    named = {one.cid for one in broker.orders(day)}
+    assert {fill.cid for fill in broker.executions(day)} == named - {"by-hand"}
+    assert [one.cid for one in broker.orders(date(2024, 1, 3))] == []
+
+
+def test_what_happens_without_an_order_adds_up_to_the_account(
+    broker: AlpacaBroker, sandbox: BrokerSandbox, hand: Hand
+) -> None:
+    book = sandbox.account
+    book.hold("AAA", Decimal("10.5"), Decimal(50))
+    book.hold("BBB", Decimal(4), Decimal(10))
+    before, cash = dict(broker.positions()), broker.account().cash
+    book.dividend("AAA", Decimal("0.3333"))
+    book.fee(Decimal("0.01"))
+    book.interest(Decimal("-1.25"))
+    book.transfer(Decimal(500))
+    book.transfer(Decimal("-20.5"))
+    book.split("AAA", Decimal(4))
+    book.rename("BBB", "BBC")
+    book.enter("XYZ", cash=Decimal("0.000001"))
+    book.enter("INT", cash=Decimal(7), status="pending")
+    found = broker.non_trades(DAY)
+    told = [(one.kind, one.symbol, units.shares_text(one.quantity), units.money_text(one.cash)) for one in found]
+    assert sorted(told) == [
+        ("dividend", "AAA", "0", "3.5"),
+        ("fee", "", "0", "-0.01"),
+        ("interest", "", "0", "-1.25"),
+        ("other", "", "0", "0.000001"),
+        ("split", "AAA", "-10.5", "0"),
+        ("split", "AAA", "42", "0"),
+        ("symbol_change", "BBB", "-4", "0"),
+        ("symbol_change", "BBC", "4", "0"),
+        ("transfer", "", "0", "-20.5"),
+        ("transfer", "", "0", "500"),
+    ]
+    held = dict(before)
+    for one in found:
+        if one.quantity:
+            held[one.symbol] = held.get(one.symbol, 0) + one.quantity
+    assert {symbol: quantity for symbol, quantity in held.items() if quantity} == broker.positions()
+    assert broker.account().cash == cash + sum(one.cash for one in found)
+    assert broker.executions(DAY) == []
+    assert broker.non_trades(DAY + timedelta(1)) == []
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_entries_of_one_event_share_a_group(broker: AlpacaBroker, sandbox: BrokerSandbox, named: bool) -> None:
+    book = sandbox.account
+    book.rules.groups = named
+    for symbol in TABLE:
+        book.hold(symbol, Decimal(3), Decimal(10))
+        book.split(symbol, Decimal(2))
+    found = broker.non_trades(DAY)
+    groups = {one.group: {other.symbol for other in found if other.group == one.group} for one in found}
+    assert sorted(groups.values(), key=str) == [{"AAA"}, {"BBB"}]
+
+
+def test_activities_are_paged_each_once_and_from_before_the_day(
+    broker: AlpacaBroker, sandbox: BrokerSandbox, hand: Hand
+) -> None:
+    book = sandbox.account
+    book.enter("INT", cash=Decimal(99), day=DAY - timedelta(1))
+    for number in range(250):
+        book.enter("INT", cash=Decimal(number + 1) / 100)
+    hand.advance(3 * 86400)
+    book.enter("DIV", symbol="AAA", cash=Decimal(5), day=DAY - timedelta(20))  # entered weeks after its day
+    found = broker.non_trades(DAY)
+    assert sum(one.cash for one in found) == units.money(Decimal(250 * 251) / 200 + 99 + 5)
+    assert len({one.id for one in found}) == len(found) == 252
+    assert [one.cash for one in broker.non_trades(DAY + timedelta(1))] == [units.money(5)]
+
+
+def test_what_was_entered_before_its_day_is_found_on_its_day(
+    broker: AlpacaBroker, sandbox: BrokerSandbox, hand: Hand
+) -> None:
+    sandbox.account.enter("DIV", symbol="AAA", cash=Decimal(5), day=DAY + timedelta(3))
+    hand.advance(3 * 86400)
+    assert [one.cash for one in broker.non_trades(DAY + timedelta(3))] == [units.money(5)]
+
+
+def test_a_quote_is_the_middle_of_bid_and_ask_and_symbols_without_one_are_left_out(
+    broker: AlpacaBroker, sandbox: BrokerSandbox, hand: Hand
+) -> None:
+    assert broker.quotes([]) == {}
+    assert sandbox.log == []
+    assert broker.quotes(["AAA", "ZZZ", "BBB", "AAA"]) == {
+        "AAA": Quote(50_250_000, NOON),
+        "BBB": Quote(10_000_000, NOON),
+    }
+    sandbox.account.rules.halted = {"AAA"}
+    hand.to(datetime(2024, 1, 2, 20, tzinfo=calendar.NEW_YORK))
+    closed = datetime(2024, 1, 2, 16, tzinfo=calendar.NEW_YORK)
+    assert broker.quotes(["AAA", "BBB"]) == {"BBB": Quote(10_000_000, closed)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "price"),
+    [
+        ({}, 190_100_000),
+        ({"bp": "189.95", "ap": "189.950001"}, 189_950_000),
+        ({"bp": 0}, None),
+        ({"ap": 0}, None),
+        ({"bp": 100, "ap": 110.6}, None),
+        ({"bp": 100, "ap": 110}, 105_000_000),
+        ({"bp": 190.3}, None),
+    ],
+)
+def test_only_two_sides_that_fit_make_a_price(changes: dict[str, Any], price: int | None) -> None:
+    found = wire.quotes({"quotes": {"AAA": a_quote(**changes), "BBB": None}}, ["AAA", "BBB", "CCC"])
+    assert {symbol: one.price for symbol, one in found.items()} == ({} if price is None else {"AAA": price})
+
+
+@pytest.mark.parametrize("changes", [{"bp": -1}, {"ap": None}, {"t": None}, {"ap": 0.1234567}, {"bp": float("nan")}])
+def test_a_quote_that_cannot_be_read_is_an_error_that_names_it(changes: dict[str, Any]) -> None:
+    with pytest.raises(BrokerError, match="quote of AAA"):
+        wire.quotes({"quotes": {"AAA": a_quote(**changes)}}, ["AAA"])
+
+
+def test_many_symbols_go_in_few_requests_of_a_length_that_servers_take(
+    sandbox: BrokerSandbox, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{a}{b}{c}{d}.B" for a in "ABCDEFGHIJKL" for b in "ABCDEFGHIJ" for c in "XYZ" for d in "ABCD"]
+    sandbox.account = PaperAccount(prices(dict.fromkeys(names, 10.0)), Hand(NOON))
+    addresses: list[str] = []
+    real = HTTPAdapter.send
+
+    def send(self: Any, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        addresses.append(str(request.url))
+        return real(self, request, *args, **options)
+
+    monkeypatch.setattr(HTTPAdapter, "send", send)
+    assert connect(address, timeout=5).quotes(names).keys() == set(names)
+    assert max(len(one) for one in addresses) < 4200
+    assert len(addresses) == 4
+
+
+def test_a_symbol_that_is_refused_as_such_does_not_cost_the_others_their_price(
+    broker: AlpacaBroker, sandbox: BrokerSandbox
+) -> None:
+    assert broker.quotes(["AAA", "NO SUCH", "BBB", "$$$"]).keys() == {"AAA", "BBB"}
+    sandbox.troubles = [Trouble(Kind.ERROR, path="/v2/stocks/*", times=None)]
+    with pytest.raises(BrokerError, match="run again"):
+        broker.quotes(["AAA"])
+
+
+def test_questions_for_prices_have_a_budget_of_their_own(address: str, sandbox: BrokerSandbox) -> None:
+    watch = Watch()
+    broker = connect(address, watch=watch, data_requests_per_minute=6)
+    for _ in range(3):
+        broker.quotes(["AAA"])
+    waited = watch.at
+    assert waited > 0
+    for _ in range(20):
+        broker.account()
+    assert watch.at - waited < 1
+
+
 def test_hours_and_assets(broker: AlpacaBroker, sandbox: BrokerSandbox) -> None:
     sandbox.account.rules.whole_only = {"BBB"}
     days = broker.calendar(date(2024, 7, 3), date(2024, 7, 5))
@@ -380,14 +591,55 @@ def test_hours_and_assets(broker: AlpacaBroker, sandbox: BrokerSandbox) -> None:
     ],
 )
 def test_only_the_host_that_is_meant_is_talked_to(url: str, live: bool, allowed: bool) -> None:
+    service: Service = "live" if live else "paper"
     if allowed:
-        assert checked(url, live=live) == url.rstrip("/")
+        assert checked(url, service) == url.rstrip("/")
         return
     with pytest.raises(BrokerError):
-        checked(url, live=live)
+        checked(url, service)
     with pytest.raises(BrokerError) as caught:
-        AlpacaBroker("k", "s", url, live=live)
+        alpaca.connect("k", "s", url, live=live)
     assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        (DATA, True),
+        (DATA + "/", True),
+        ("http://127.0.0.1:8080", True),
+        (PAPER, False),
+        (LIVE, False),
+        ("http://data.alpaca.markets", False),
+        ("https://data.alpaca.markets:443", False),
+        ("https://me:pw@data.alpaca.markets", False),
+        ("https://data.alpaca.markets.evil.example", False),
+        ("http://192.168.0.1:80", False),
+    ],
+)
+def test_prices_are_asked_for_at_the_data_host_or_a_sandbox(url: str, allowed: bool) -> None:
+    if allowed:
+        assert checked(url, "data") == url.rstrip("/")
+        return
+    with pytest.raises(BrokerError, match="Questions for prices") as caught:
+        alpaca.connect("k", "s", data_url=url)
+    assert "pw" not in str(caught.value)
+
+
+def test_prices_come_from_alpaca_for_its_accounts_and_from_the_sandbox_for_its_own() -> None:
+    assert alpaca.connect("k", "s")._data.url == DATA
+    assert alpaca.connect("k", "s", LIVE, live=True)._data.url == DATA
+    assert alpaca.connect("k", "s", "http://127.0.0.1:1/")._data.url == "http://127.0.0.1:1"
+    assert alpaca.connect("k", "s", data_url="http://127.0.0.1:2")._data.url == "http://127.0.0.1:2"
+    with pytest.raises(BrokerError, match="prices of https://data"):
+        alpaca.connect("k", "s", LIVE, live=True, data_url="http://127.0.0.1:2")
+    with pytest.raises(BrokerError, match="set both"):
+        Link("k", "")
+
+
+def test_it_is_a_broker_whose_sells_go_first_and_whose_ids_are_taken_once(broker: AlpacaBroker) -> None:
+    protocol: Broker = broker
+    assert (protocol.auction, protocol.unique_ids) == (False, True)
 
 
 def everything(error: BaseException) -> str:
@@ -522,6 +774,21 @@ def test_statuses_known_and_new(changes: dict[str, Any], state: str, filled: str
 
 
 @pytest.mark.parametrize(
+    ("sent", "session"),
+    [
+        ("2024-07-03T16:59:59Z", date(2024, 7, 3)),
+        ("2024-07-03T17:00:00Z", date(2024, 7, 5)),  # a day on which the market closes at one
+        ("2024-07-02T20:00:00Z", date(2024, 7, 3)),
+        ("2024-07-06T12:00:00Z", date(2024, 7, 8)),
+    ],
+)
+def test_an_order_is_of_the_session_in_which_it_can_trade_first(sent: str, session: date) -> None:
+    assert wire.order(an_order(submitted_at=sent)).order.session == session
+    named = wire.order(an_order(submitted_at=sent, expires_at="2024-07-09T20:00:00Z")).order
+    assert named.session == date(2024, 7, 9)
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"qty": "2.1234567891"},
@@ -578,6 +845,24 @@ def test_a_blocked_account_says_why() -> None:
     assert wire.account(said | {"status": "ONBOARDING"}).blocked == "status ONBOARDING"
 
 
+def an_entry(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": "20240102000000000::1",
+        "activity_type": "DIV",
+        "date": "2024-01-02",
+        "net_amount": "1.02",
+        "symbol": "AAA",
+        "qty": "2",
+        "per_share_amount": "0.51",
+        "status": "executed",
+        **changes,
+    }
+
+
+def a_quote(**changes: Any) -> dict[str, Any]:
+    return {"t": "2024-01-02T17:00:00.123456789Z", "bp": 189.95, "bs": 1, "ap": 190.25, "as": 2, **changes}
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
@@ -587,19 +872,26 @@ NAMES = [
     *("id", "client_order_id", "symbol", "side", "qty", "filled_qty", "notional", "status", "submitted_at", "cash"),
     *("expires_at", "time_in_force", "price", "order_id", "transaction_time", "activity_type", "date", "open", "close"),
     *("code", "message", "equity", "buying_power", "tradable", "fractionable", "timestamp", "next_close"),
+    *("net_amount", "group_id", "created_at", "activity_sub_type", "currency", "quotes", "AAA", "bp", "ap", "t"),
 ]
 VALUES = JSON | st.sampled_from(
     ["AAA", TICKET.cid, "buy", "long", "1", "-1", "filled", "ACTIVE", "FILL", "2024-01-02", "09:30", "day", "x\ud800"]
     + ["2024-01-02T17:00:00Z", "9999-12-31T23:59:59Z", "2035-12-31T23:59:59+00:00", "0001-01-01T00:00:00+14:00"]
+    + ["DIV", "SPLIT", "NC", "XYZ", "SDIV", "USD", "executed", "pending", "0.01", "1e5", "9" * 30]
 )
 OBJECTS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=len(NAMES))
 DOCUMENTS = JSON | OBJECTS | st.lists(OBJECTS, max_size=3)
 MUTILATED = st.builds(lambda name, value: an_order(**{name: value}), st.sampled_from(NAMES), VALUES)
+LISTED = st.builds(lambda name, value: [an_entry(**{name: value})], st.sampled_from(NAMES), VALUES)
+QUOTED = st.builds(lambda name, value: {"quotes": {"AAA": a_quote(**{name: value})}}, st.sampled_from(NAMES), VALUES)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.sampled_from([200, 200, 200, 400, 401, 403, 404, 409, 422, 429, 500]), DOCUMENTS | MUTILATED)
+@given(
+    st.sampled_from([200, 200, 200, 400, 401, 403, 404, 409, 422, 429, 500]), DOCUMENTS | MUTILATED | LISTED | QUOTED
+)
 @example(200, an_order())
+@example(400, {"message": "invalid symbol: AAA"})
 def test_no_reply_gets_past_the_adapter_as_anything_but_a_broker_error(status: int, said: Any) -> None:
     body = json.dumps(said).encode()
     with answered(status, body) as broker:
@@ -610,18 +902,9 @@ def test_no_reply_gets_past_the_adapter_as_anything_but_a_broker_error(status: i
             )
         except BrokerError:
             assert status in (401, 403)  # the key, not the order
-        for ask in (
-            broker.account,
-            broker.positions,
-            broker.open_orders,
-            lambda: broker.find(TICKET.cid),
-            lambda: broker.cancel(TICKET.cid),
-            lambda: broker.executions(DAY),
-            lambda: broker.calendar(DAY, DAY),
-            lambda: broker.asset("AAA"),
-        ):
+        for ask in QUESTIONS.values():
             try:
-                ask()
+                ask(broker)
             except BrokerError as error:
                 assert str(error)
 

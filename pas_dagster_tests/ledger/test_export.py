@@ -6,7 +6,7 @@ import csv
 import doctest
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
@@ -14,13 +14,17 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from pas_dagster import calendar
 from pas_dagster.errors import PasError
+from pas_dagster.execution import outside
 from pas_dagster.execution.brokers.postgres_store import connect
 from pas_dagster.execution.executor import run_batch
 from pas_dagster.execution.market import CorporateAction
 from pas_dagster.execution.replay import replay
-from pas_dagster.ledger import export, tables, units
+from pas_dagster.ledger import batches, export, journal, tables, units
+from pas_dagster.ledger.accounts import AccountSpec
 from pas_dagster.ledger.export import Trade, lines, replacing, trades
+from pas_dagster.ledger.records import Execution, Mark, Record
 from pas_dagster.ledger.store import Ledger
 from pas_dagster_tests.execution import world
 from pas_dagster_tests.execution.world import SESSIONS
@@ -96,6 +100,49 @@ def test_a_session_that_is_not_marked_has_no_nav(traded: Ledger) -> None:
     assert {one.nav for one in trades(traded, "sim", 1)} == {None}
 
 
+def test_an_execution_has_its_own_time_where_there_is_one(traded: Ledger) -> None:
+    """Only one is known here; the others are told with the close of their session."""
+    first = traded.run(lambda c: c.scalar(sa.select(sa.func.min(tables.execution.c.id))))
+    with traded.engine.begin() as connection:
+        connection.execute(sa.text("set local session_replication_role = replica"))  # past the guard
+        at = datetime(2024, 1, 2, 14, 31, 7, 250_000, UTC)
+        connection.execute(sa.update(tables.execution).values(at=at).where(tables.execution.c.id == first))
+    told = {one.timestamp for one in trades(traded, "sim", 1) if one.timestamp.startswith("2024-01-02")}
+    assert told == {"2024-01-02T14:31:07.250000Z", "2024-01-02T21:00:00Z"}
+
+
+@pytest.fixture
+def half_day(ledger: Ledger) -> date:
+    """A session with an early close, in which two batches are marked and a person sold by hand."""
+    day = date(2024, 7, 3)
+    ledger.open_account(AccountSpec("sim", opened=day))
+    bought = journal.fill("own", "", day, "one", "AAA", units.shares(3), 5, 15, 0)
+    balances: journal.Balances = {}
+    journal.apply(balances, [bought])
+    other = Execution(
+        "by-hand", "theirs", day, units.shares(2), units.money("7.5"), units.money(15), units.money("0.1")
+    )
+    sold = outside.foreign(balances, other, "AAA", "sell")
+    records = []
+    for key, equity in ((f"{day}/close/one/AAA", 1), (f"{day}/rebalance", 2), (f"{day}/close/two/AAA", 3)):
+        mark = Mark(units.money(equity), 0, 0, 0, 0, 0, 0)
+        records.append(Record(day, key, "h", (), calendar.closing(day), state="done", mark=mark))
+    records[0].transactions = [journal.deposit("d", day, units.money(100)), bought, *sold]
+    ledger.run(lambda connection: batches.write(ledger, connection, "sim", 1, records))
+    return day
+
+
+def test_a_trade_of_another_hand_is_a_trade_of_the_account(ledger: Ledger, half_day: date) -> None:
+    told = list(trades(ledger, "sim", 1))
+    assert [(one.symbol, one.side, one.qty, one.price) for one in told][1:] == [("AAA", "sell", "2", "7.5")]
+    assert told[1].cash_left == "114.899985"  # 100 - 0.000015 + 15 - 0.1
+
+
+def test_a_session_is_told_with_its_close_and_its_rebalance(ledger: Ledger, half_day: date) -> None:
+    assert {one.timestamp for one in trades(ledger, "sim", 1)} == {f"{half_day}T17:00:00Z"}  # 13:00 in New York
+    assert {one.nav for one in trades(ledger, "sim", 1)} == {"2"}
+
+
 def test_only_the_account_and_generation_asked_for(traded: Ledger) -> None:
     replay(traded, world.spec(id="other"), world.targets(), DAYS[:1], world.market())
     ours = list(trades(traded, "sim", 1))
@@ -118,10 +165,12 @@ def test_smallest_numbers_stay_exact() -> None:
     assert json.loads(next(lines(iter([TRADE]), "ndjson")))["nav"] is None
 
 
-@pytest.mark.parametrize("symbol", ["=1+1", "+A", "-A", "@A", "\t=A", "\r=A", "\n=A", "＝A"])
+@pytest.mark.parametrize(
+    "symbol", ["=1+1", "+A", "-A", "@A", "\t=A", "\r=A", "\n=A", "\0=A", "＝A", " =A", "\ufeff=A", "\xa0=A"]
+)
 def test_no_symbol_is_a_formula_in_a_spreadsheet(symbol: str) -> None:
     text = "".join(lines(iter([TRADE._replace(symbol=symbol)]), "csv"))
-    assert list(csv.DictReader(StringIO(text, newline="")))[0]["symbol"] == f"'{symbol.strip()}"
+    assert list(csv.DictReader(StringIO(text, newline="")))[0]["symbol"] == "'" + symbol.strip("\t\r\n\0 \ufeff\xa0")
 
 
 def test_rows_are_read_as_they_are_asked_for(traded: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

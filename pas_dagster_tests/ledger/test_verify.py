@@ -9,12 +9,15 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
+from pas_dagster.execution import outside
+from pas_dagster.execution.brokers.base import NonTrade
 from pas_dagster.execution.brokers.postgres_store import connect
 from pas_dagster.execution.executor import run_batch
 from pas_dagster.execution.market import CorporateAction
 from pas_dagster.execution.replay import replay
-from pas_dagster.ledger import journal, tables
+from pas_dagster.ledger import journal, seen, tables
 from pas_dagster.ledger.accounts import AccountSpec
+from pas_dagster.ledger.records import Execution
 from pas_dagster.ledger.store import Ledger
 from pas_dagster.ledger.verify import SHOWN, checks, verify
 from pas_dagster_tests.execution import world
@@ -47,8 +50,32 @@ def traded(server: str) -> Iterator[str]:
     for day in SESSIONS[6:14]:  # the last one rests: orders are at the broker
         live = connect(opened, spec, known)
         run_batch(opened, spec, world.targets()[day], day, known, live, lambda: now + timedelta(days=13))
+    opened.run(lambda connection: meddle(opened, connection))
     opened.close()
     yield "traded"
+
+
+def meddle(ledger: Ledger, connection: sa.Connection) -> None:
+    """A position that was there before, a person's trade, a dividend and a deposit, as a real broker shows them."""
+    day, own = SESSIONS[13], ("sim", 2)
+    balances = ledger.balances(connection, *own)
+    there = journal.adopt(day, "OLD", 7, 10**9)
+    journal.apply(balances, [there])
+    sold = Execution("by-hand", "theirs", day, 10**9, 10**6, 10**6, 3)
+    events = [
+        NonTrade("n1", "n1", "dividend", day, "CCC", 0, 11),
+        NonTrade("n2", "n2", "transfer", day, "", 0, 500),
+        NonTrade("n3", "n3", "symbol_change", day, "OLD", -7, 0),
+        NonTrade("n4", "n3", "symbol_change", day, "NEW", 7, 0),
+    ]
+    booked = [there, *outside.foreign(balances, sold, "CCC", "sell"), *outside.non_trades(balances, events)]
+    ledger.post(connection, *own, booked)
+    noted = [seen.Seen(one.id, one.kind, one.day, one.symbol, one.quantity, one.cash) for one in events]
+    noted += [
+        seen.Seen("by-hand", "foreign", day, "CCC", -(10**9), 10**6 - 3),
+        seen.Seen("earlier", "before:foreign", day, "OLD", 7, -7),
+    ]
+    seen.note(connection, *own, noted)
 
 
 @pytest.fixture
@@ -72,7 +99,7 @@ def test_sound_books_have_no_difference(books: Ledger) -> None:
     assert books.run(lambda c: c.scalar(sa.text("select count(*) from ledger.orders where state = 'working'"))) > 0
     found = verify(books)
     assert faults(books) == {}
-    assert len({one.name for one in found}) == len(found) == 13
+    assert len({one.name for one in found}) == len(found) == 15
     assert all(one.seen[0] != "0" for one in found)
 
 
@@ -157,6 +184,48 @@ SPOILT = {
         "(select cid, sleeve from ledger.alloc where filled > 0 order by 1, 2 limit 1)",
         {"orders and their sleeves", "executions and the journal"},
     ),
+    "an order is in no state that there is": (
+        "alter table ledger.orders drop constraint ck_orders_state; "
+        "update ledger.orders set state = 'lost' where cid = (select min(cid) from ledger.orders "
+        "where state = 'filled' and cid not in (select cid from ledger.order_event))",
+        {"orders from state to state"},
+    ),
+    "an order was filled without being sent": (
+        "delete from ledger.order_event where state in ('submitting', 'working') and cid = "
+        "(select max(cid) from ledger.order_event where state = 'filled')",
+        {"orders from state to state"},
+    ),
+    "an order lived on after its end": (
+        "insert into ledger.order_event (cid, at, state, reason) select cid, at, state, '' from ledger.order_event "
+        "where state = 'filled' order by cid limit 1",
+        {"orders from state to state"},
+    ),
+    "an order was taken back": (
+        "with one as (select cid from ledger.orders where state = 'working' order by cid limit 1), "
+        "event as (insert into ledger.order_event (cid, at, state, reason) select cid, now(), 'planned', '' from one) "
+        "update ledger.orders set state = 'planned' where cid in (select cid from one)",
+        {"orders from state to state"},
+    ),
+    "a trade of another hand was not noted": (
+        "delete from ledger.seen where id = 'by-hand'",
+        {"things seen at the broker"},
+    ),
+    "a trade of another hand was booked with less": (
+        "update ledger.seen set quantity = quantity - 1 where id = 'by-hand'",
+        {"things seen at the broker"},
+    ),
+    "a dividend was not booked": (
+        "insert into ledger.seen values ('sim', 2, 'n9', 'dividend', '2024-01-02', 'CCC', 0, 5)",
+        {"things seen at the broker"},
+    ),
+    "a deposit at the broker is another amount": (
+        "update ledger.seen set cash = cash + 1 where id = 'n2'",
+        {"things seen at the broker"},
+    ),
+    "a position that was there says another quantity": (
+        "update ledger.txn set quantity = quantity + 1 where kind = 'adopt'",
+        {"transactions and their entries"},
+    ),
     "an order changed its state": (
         "update ledger.orders set state = 'expired' where cid = (select max(cid) from ledger.orders "
         "where state = 'working')",
@@ -173,7 +242,7 @@ SPOILT = {
     ),
     "an order is in another batch": (
         "update ledger.orders set batch = (select min(id) from ledger.batch) where cid = "
-        "(select max(cid) from ledger.txn where generation = 2)",
+        "(select max(cid) from ledger.txn where generation = 2 and kind = 'fill')",
         {"executions and the journal"},
     ),
     "an open sell wants more than there is": (
@@ -206,7 +275,7 @@ def test_a_history_rewritten_throughout_is_known_by_the_rows_that_went(books: Le
         connection.execute(sa.text("set local session_replication_role = replica"))
         for table in ("entry", "execution", "order_event"):
             connection.execute(sa.text(f"delete from ledger.{table}"))  # noqa: S608
-        for table in ("balance", "alloc", "orders", "intent", "txn"):
+        for table in ("balance", "alloc", "orders", "intent", "txn", "seen"):
             connection.execute(sa.text(f"delete from ledger.{table}"))  # noqa: S608
     for _ in range(50):  # a server's counts come a moment after the commit
         if found := faults(books):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pas_dagster.risk.breaker import BreakerPolicy, check
+from pas_dagster.risk.breaker import BreakerPolicy, check, checks
 
 START = date(2024, 3, 4)
 FRESH = {"prices": 1.0}
@@ -151,6 +151,41 @@ def test_the_breaker_is_a_plain_walk_through_the_days(values, later: int, cool, 
     assert found.tripped_on == (None if since is None else START + timedelta(days=since))
     assert (found.state == "tripped") == bool(found.reasons) == (since is not None)
     assert found.until is None or found.until > START + timedelta(days=today)
+
+
+AGES = st.sampled_from([0.0, 1.0, 9.0, None, math.nan])
+
+
+@settings(max_examples=200, deadline=None)
+@given(VALUES, st.data(), st.sampled_from([None, 0, 2, 5]), st.sampled_from([None, 1, 3, 6, 40]))
+def test_one_walk_for_many_days_says_what_a_walk_for_each_says(values, data, cool, resumed) -> None:
+    # Sessions on every second day, asked about on days with and without one, before the first and after the last.
+    index = pd.DatetimeIndex([START + timedelta(days=2 * k) for k in range(len(values))])
+    equity = pd.Series(np.array(values, dtype=float), index=index)
+    last = 2 * max(len(values) - 1, 0)
+    asked = sorted(data.draw(st.sets(st.integers(-3, last + 9), max_size=12)) | {last + data.draw(st.integers(0, 9))})
+    equity = equity[equity.index <= pd.Timestamp(START + timedelta(days=asked[-1]))]
+    days = [START + timedelta(days=k) for k in asked]
+    ages = [{"prices": data.draw(AGES)} for _ in days]
+    policy = BreakerPolicy(daily_loss=0.08, drawdown=0.12, cool_down=cool)
+    resume = None if resumed is None else START + timedelta(days=resumed)
+    found = checks(equity, days, ages, policy, resumed=resume)
+    assert len(found) == len(days)
+    for day, own, verdict in zip(days, ages, found, strict=True):
+        upto = equity[equity.index <= pd.Timestamp(day)]
+        assert verdict == check(upto, day, own, policy, resumed=resume)
+
+
+def test_many_days_are_asked_about_in_order_and_each_with_its_ages() -> None:
+    days = [START, START + timedelta(days=1)]
+    assert checks(curve([100, 90]), [], []) == ()
+    for bad in ([days[::-1], [FRESH, FRESH]], [days, [FRESH]], [[days[0], days[0]], [FRESH, FRESH]]):
+        with pytest.raises(ValueError, match="the days of the breaker must rise, each with its ages"):
+            checks(curve([100]), *bad)
+    with pytest.raises(ValueError, match="must rise and not lie after 2024-03-05"):
+        checks(curve([100, 90, 80]), days, [FRESH, FRESH])
+    with pytest.raises(ValueError, match="indexed by dates"):
+        checks(pd.Series([1.0, 2.0]), days, [FRESH, FRESH])
 
 
 def test_the_future_changes_nothing_of_a_past_day() -> None:

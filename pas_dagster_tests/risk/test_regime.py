@@ -106,7 +106,10 @@ def test_the_first_weeks_of_a_crisis_are_known_only_later() -> None:
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6))
 def test_the_fit_is_that_of_scikit_learn(seed: int) -> None:
-    """The same start, the same floor, one covariance; both run until nothing moves."""
+    """The same start, the same floor, one covariance; both run until nothing moves.
+
+    Pitfall 10 (v): the start is a rule and not a seed, so there are no two answers.
+    """
     x, _ = world(seed, 200, 6)
     found = features(x, 8)
     points = np.column_stack([found.correlation, np.log(found.volatility)])[7:]
@@ -272,6 +275,17 @@ def run(probabilities, **settings_) -> list[str]:
 def test_it_enters_high_and_leaves_low() -> None:
     calm, crisis = "calm", "crisis"
     assert run([0.1, 0.79, 0.8, 0.5, 0.31, 0.3, 0.79], stay=1) == [calm, calm, crisis, crisis, crisis, calm, calm]
+
+
+def test_noise_of_a_dozen_weeks_does_not_switch_the_regime_as_often_as_a_threshold_would() -> None:
+    """Pitfall 10 (vii): the mean correlation of twelve weeks strays by 0.1 round a truth of 0.3."""
+    rng = np.random.default_rng(4)
+    x = np.sqrt(0.3) * rng.standard_normal((400, 1)) + np.sqrt(0.7) * rng.standard_normal((400, 10))
+    seen = features(0.02 * x, 12).correlation[11::12]
+    assert seen.mean() == pytest.approx(0.3, abs=0.05) and 0.06 < seen.std() < 0.14
+    noisy = np.clip(rng.normal(0.5, 0.2, 400), 0.0, 1.0)
+    named = np.array(run(noisy.tolist()))
+    assert 3 * (named[1:] != named[:-1]).sum() < ((noisy[1:] > 0.5) != (noisy[:-1] > 0.5)).sum()
 
 
 def test_each_regime_stays_for_its_least_time() -> None:

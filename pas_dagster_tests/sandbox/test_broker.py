@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -14,16 +15,22 @@ from uuid import UUID
 import pytest
 import requests
 from alpaca.common.exceptions import APIError
+from alpaca.data.historical import StockHistoricalDataClient
+from alpaca.data.requests import StockLatestQuoteRequest, StockLatestTradeRequest
 from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import OrderSide, OrderStatus, QueryOrderStatus, TimeInForce
+from alpaca.trading.models import NonTradeActivity
 from alpaca.trading.requests import GetCalendarRequest, GetOrdersRequest, LimitOrderRequest, MarketOrderRequest
 from alpaca.trading.stream import TradingStream
 
 from pas_dagster import calendar
+from pas_dagster.errors import PasError
 from pas_dagster.sandbox.broker import hours
+from pas_dagster.sandbox.broker.admission import Wish, text
 from pas_dagster.sandbox.broker.hours import Hand
-from pas_dagster.sandbox.broker.paper import NEVER, PaperAccount, Rules, Wish, prices, text
+from pas_dagster.sandbox.broker.paper import NEVER, PaperAccount, Rules, prices
 from pas_dagster.sandbox.broker.server import KEY, SECRET, BrokerSandbox, Budget, serving
+from pas_dagster.sandbox.broker.service import troubles
 from pas_dagster.sandbox.broker.stream import Temper, streaming
 from pas_dagster.sandbox.broker.trouble import Kind, Trouble
 
@@ -364,3 +371,196 @@ def test_a_stream_opens_for_the_key_only(sandbox: BrokerSandbox) -> None:
     with streaming(sandbox) as address, connect(address) as socket:
         socket.send('{"action": "authenticate", "data": {"key_id": "SANDBOXKEY", "secret_key": "other"}}')
         assert "unauthorized" in str(socket.recv(timeout=5))
+
+
+def test_the_unmodified_data_client_reads_the_newest_prices(url: str, sandbox: BrokerSandbox, hand: Hand) -> None:
+    client = StockHistoricalDataClient(KEY, SECRET, url_override=url)
+    quotes: Any = client.get_stock_latest_quote(StockLatestQuoteRequest(symbol_or_symbols=["AAA", "BRK.B", "ZZZ"]))
+    assert {name: (one.bid_price, one.ask_price) for name, one in quotes.items()} == {
+        "AAA": (50.24, 50.26),
+        "BRK.B": (299.99, 300.01),
+    }
+    assert quotes["AAA"].timestamp == NOON
+    trades: Any = client.get_stock_latest_trade(StockLatestTradeRequest(symbol_or_symbols="BBB"))
+    assert (trades["BBB"].price, trades["BBB"].timestamp) == (10.0, NOON)
+    hand.to(datetime(2024, 7, 3, 20, tzinfo=calendar.NEW_YORK))
+    closed: Any = client.get_stock_latest_trade(StockLatestTradeRequest(symbol_or_symbols="BBB"))
+    assert closed["BBB"].timestamp == datetime(2024, 7, 3, 13, tzinfo=calendar.NEW_YORK)
+    with pytest.raises(APIError, match="invalid symbol: A B"):
+        client.get_stock_latest_quote(StockLatestQuoteRequest(symbol_or_symbols=["AAA", "A B"]))
+
+
+def test_orders_in_a_halted_symbol_rest_and_trade_at_the_price_after_the_halt(
+    client: TradingClient, sandbox: BrokerSandbox, hand: Hand
+) -> None:
+    table = dict(TABLE)
+    sandbox.account = PaperAccount(prices(table), hand, 10_000, Rules(halted={"AAA"}))
+    order: Any = client.submit_order(market("AAA", 2))
+    hand.advance(600)
+    assert client.get_order_by_id(order.id).status == OrderStatus.NEW
+    sandbox.account.rules.halted.clear()
+    table["AAA"] = 60.0
+    done: Any = client.get_order_by_id(order.id)
+    assert (done.status, done.filled_avg_price) == (OrderStatus.FILLED, "60")
+    assert done.filled_at == NOON + timedelta(seconds=600)
+    sandbox.account.rules.halted = {"BBB"}
+    late: Any = client.submit_order(market("BBB", 2))
+    hand.to(datetime(2024, 1, 2, 17, tzinfo=calendar.NEW_YORK))
+    sandbox.account.rules.halted.clear()
+    assert client.get_order_by_id(late.id).status == OrderStatus.EXPIRED
+
+
+def test_a_limit_that_is_met_after_the_close_does_not_fill(sandbox: BrokerSandbox, hand: Hand) -> None:
+    table = dict(TABLE)
+    sandbox.account = PaperAccount(prices(table), hand, 10_000)
+    sandbox.account.place(Wish("AAA", "buy", "low", Decimal(1), kind="limit", limit=Decimal(40)))
+    hand.to(datetime(2024, 1, 2, 17, tzinfo=calendar.NEW_YORK))
+    table["AAA"] = 30.0
+    sandbox.account.advance()
+    order = sandbox.account.find("low")
+    assert order is not None
+    assert (order.status, sandbox.account.fills) == ("expired", [])
+
+
+def luck(rules: Rules, seed: int) -> list[tuple[str, int]]:
+    """What becomes of two hundred orders: their statuses and in how many parts they filled."""
+    hand = Hand(NOON)
+    book = PaperAccount(prices(dict(TABLE)), hand, 1_000_000, rules, seed=seed)
+    orders = [book.place(Wish("BBB", "buy", f"n{number}", Decimal(3))) for number in range(200)]
+    hand.advance(60)
+    book.advance()
+    parts = Counter(fill.order for fill in book.fills)
+    assert sum(fill.quantity for fill in book.fills) == book.positions.get("BBB", 0)
+    return [(order.status, parts[order.id]) for order in orders]
+
+
+def test_partial_fills_and_rejections_come_by_the_seed() -> None:
+    got = luck(Rules(partial=0.3, rejected=0.2), 5)
+    assert got == luck(Rules(partial=0.3, rejected=0.2), 5)
+    assert got != luck(Rules(partial=0.3, rejected=0.2), 6)
+    rejected = [one for one in got if one[0] == "rejected"]
+    assert {status for status, _ in got} == {"filled", "rejected"}
+    assert {parts for _, parts in rejected} == {0}
+    assert 20 <= len(rejected) <= 60
+    several = [parts for status, parts in got if status == "filled" and parts > 1]
+    assert 30 <= len(several) <= 80
+    assert set(several) <= {2, 3, 4}
+    assert set(luck(Rules(), 5)) == {("filled", 1)}
+
+
+def test_a_rejection_shows_in_the_order_and_on_the_stream(client: TradingClient, sandbox: BrokerSandbox) -> None:
+    sandbox.account.rules.rejected = 1.0
+    order: Any = client.submit_order(market("AAA", 1))
+    assert order.status == OrderStatus.NEW
+    after: Any = client.get_order_by_id(order.id)
+    assert (after.status, after.failed_at, after.filled_qty) == (OrderStatus.REJECTED, NOON, "0")
+    assert [name for name, _, _ in sandbox.account.events] == ["new", "rejected"]
+
+
+def test_all_orders_are_cancelled_at_once(client: TradingClient, url: str, sandbox: BrokerSandbox) -> None:
+    sandbox.account.rules.pattern = NEVER
+    ids = {str(client.submit_order(market(symbol, 1)).id) for symbol in ("AAA", "BBB")}
+    headers = {"APCA-API-KEY-ID": KEY, "APCA-API-SECRET-KEY": SECRET}
+    answer = requests.delete(f"{url}/v2/orders", headers=headers, timeout=5)
+    assert answer.status_code == 207
+    assert {one["id"]: one["status"] for one in answer.json()} == dict.fromkeys(ids, 200)
+    assert not sandbox.account.open_orders()
+
+
+def activities(client: TradingClient, **asked: Any) -> list[dict[str, Any]]:
+    found: Any = client.get("/account/activities", {"direction": "asc", **asked})
+    return found
+
+
+def test_what_happens_without_an_order_is_listed_as_the_real_broker_does(
+    client: TradingClient, sandbox: BrokerSandbox, hand: Hand
+) -> None:
+    book = sandbox.account
+    book.hold("AAA", Decimal("10.5"), Decimal(50))
+    book.dividend("AAA", Decimal("0.3333"))
+    book.dividend("BBB", Decimal(1))  # which is not held
+    hand.advance(60)
+    book.split("AAA", Decimal("0.1"))
+    assert (book.cash, book.positions, book.spent) == (Decimal("10003.5"), {"AAA": Decimal("1.05")}, {"AAA": 525})
+    lines = activities(client, category="non_trade_activity")
+    paid = next(one for one in lines if one["activity_type"] == "DIV")
+    assert {name: paid[name] for name in ("date", "net_amount", "qty", "per_share_amount", "symbol", "status")} == {
+        "date": "2024-01-02",
+        "net_amount": "3.5",
+        "qty": "10.5",
+        "per_share_amount": "0.3333",
+        "symbol": "AAA",
+        "status": "executed",
+    }
+    assert "group_id" not in paid
+    parts = [one for one in lines if one["activity_type"] == "SPLIT"]
+    assert sorted(one["qty"] for one in parts) == ["-10.5", "1.05"]
+    assert len({one["group_id"] for one in parts}) == 1
+    NonTradeActivity(**{**paid, "account_id": book.id})  # the SDK's own model takes it
+
+
+def test_activities_are_found_by_type_category_and_when_they_were_made(
+    client: TradingClient, sandbox: BrokerSandbox, hand: Hand
+) -> None:
+    book = sandbox.account
+    client.submit_order(market("BBB", 1))
+    book.fee(Decimal("0.02"))
+    hand.advance(3600)
+    book.transfer(Decimal(100))
+
+    def kinds(**asked: Any) -> list[str]:
+        return sorted(one["activity_type"] for one in activities(client, **asked))
+
+    assert kinds() == ["CSD", "FEE", "FILL"]
+    assert kinds(category="trade_activity") == ["FILL"]
+    assert kinds(category="non_trade_activity") == ["CSD", "FEE"]
+    assert kinds(activity_types="FEE,FILL") == ["FEE", "FILL"]
+    assert kinds(after=(NOON + timedelta(minutes=1)).isoformat()) == ["CSD"]
+    assert kinds(until=(NOON + timedelta(minutes=1)).isoformat()) == ["FEE", "FILL"]
+    assert kinds(date="2024-01-03") == []
+    fees: Any = client.get("/account/activities/FEE")
+    assert [one["net_amount"] for one in fees] == ["-0.02"]
+    for wrong in ({"category": "x"}, {"activity_types": "f"}, {"category": "trade_activity", "activity_types": "FEE"}):
+        with pytest.raises(APIError):
+            activities(client, **wrong)
+
+
+def test_numbers_of_activities_are_exact() -> None:
+    book = PaperAccount(prices(dict(TABLE)), Hand(NOON), "0.1")
+    book.enter("INT", cash=Decimal("0.2"))
+    book.enter("JNLS", symbol="AAA", shares=Decimal("0.000000001"))
+    book.enter("CSD", cash=Decimal(5), status="canceled")
+    assert (book.cash, book.positions) == (Decimal("0.3"), {"AAA": Decimal("1e-9")})
+    book.delist("AAA", Decimal(10))
+    assert (book.cash, book.positions) == (Decimal("0.3"), {})
+
+
+@pytest.mark.parametrize(
+    ("said", "trouble"),
+    [
+        ("POST /v2/orders=504+after*2", Trouble(Kind.GATEWAY_TIMEOUT, "POST", "/v2/orders", after=True, times=2)),
+        ("/v2/*=reset", Trouble(Kind.RESET, "*", "/v2/*", times=None)),
+    ],
+)
+def test_faults_are_spelt_with_method_path_and_number(said: str, trouble: Trouble) -> None:
+    assert troubles([said]) == ([trouble], Temper())
+
+
+def test_faults_of_the_stream_are_spelt_too() -> None:
+    assert troubles(["stream=repeats", "stream=breaks*3"]) == ([], Temper(3, repeats=True))
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "504", "/v2=teapot", "/v2=504+before", "=504", "/v2=504*x", "stream=breaks", "stream=breaks*0", "stream=x"],
+)
+def test_a_fault_that_is_none_is_one_sentence(said: str) -> None:
+    with pytest.raises(PasError, match="--broker-fault"):
+        troubles([said])
+
+
+def test_a_port_in_use_is_one_sentence_for_the_stream_as_well(sandbox: BrokerSandbox) -> None:
+    with streaming(sandbox) as address:
+        port = int(address.rpartition(":")[2].partition("/")[0])
+        with pytest.raises(PasError, match=f"Port {port}"), streaming(sandbox, port=port):
+            pass

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from ipaddress import ip_address
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -21,7 +21,7 @@ from alpaca.common.exceptions import APIError
 from alpaca.trading.client import TradingClient
 from requests.adapters import HTTPAdapter
 
-from pas_dagster.execution.brokers.base import BrokerError
+from pas_dagster.execution.brokers.base import BrokerError, KeyRefusedError
 from pas_dagster.sources.client.body import BodyError, read_body
 from pas_dagster.sources.client.clock import Clock, SystemClock
 from pas_dagster.sources.client.pacing import Pace
@@ -29,6 +29,9 @@ from pas_dagster.sources.client.pacing import Pace
 T = TypeVar("T")
 PAPER = "https://paper-api.alpaca.markets"
 LIVE = "https://api.alpaca.markets"
+DATA = "https://data.alpaca.markets"
+Service = Literal["paper", "live", "data"]
+SERVICES: Mapping[Service, str] = {"paper": PAPER, "live": LIVE, "data": DATA}
 PATIENCE = 120.0  # seconds: a broker that asks for a longer pause is given up for this run
 ATTEMPTS = 3
 MOST_BYTES = 16 << 20
@@ -63,24 +66,23 @@ class Reply(NamedTuple):
         return self.status == 404 and bool(self.message) and self.code is not None
 
 
-def checked(base_url: str, *, live: bool) -> str:
-    """The address, if it is exactly the one meant: the paper host, or the live host when asked for live.
+def checked(url: str, service: Service = "paper") -> str:
+    """The address, if it is exactly the service's own, without a closing slash.
 
-    A sandbox on this machine may stand in for the paper host. Raises `BrokerError` for anything else.
+    A sandbox on this machine may stand in for the paper host and for market data, never for the live host. Raises
+    `BrokerError` for anything else; the message does not repeat the address, which may hold a password.
     """
-    plain = base_url.rstrip("/")
-    if live and plain != LIVE:
+    plain, own = url.rstrip("/"), SERVICES[service]
+    if plain == own or (service != "live" and is_local(plain)):
+        return plain
+    if service == "live":
         raise BrokerError(f"Live trading goes to {LIVE} only, and the broker's address is another.")
-    if live or plain == PAPER:
-        return plain
-    if _is_local(plain):
-        return plain
-    raise BrokerError(
-        f"Paper trading goes to {PAPER} or a sandbox on this machine, and the broker's address is another."
-    )
+    what = "Paper trading goes" if service == "paper" else "Questions for prices go"
+    raise BrokerError(f"{what} to {own} or a sandbox on this machine, and the address that was given is another.")
 
 
-def _is_local(url: str) -> bool:
+def is_local(url: str) -> bool:
+    """Whether the address is plain HTTP to a port of this machine, with nothing hidden in it."""
     try:
         parts = urlsplit(url)
         odd = parts.username is not None or parts.password is not None or parts.query or parts.fragment
@@ -124,15 +126,18 @@ def _chunks(raw: Any) -> Iterator[bytes]:
 
 
 class Link:
-    """One key at one host. `requests_per_minute` is never exceeded by one link; share its pace to share the budget."""
+    """One key at one service. `requests_per_minute` is never exceeded by one link; share a pace to share the budget.
+
+    Raises `BrokerError` for an address that is not the service's (see `checked`) and for a missing key.
+    """
 
     def __init__(
         self,
         key_id: str,
         secret_key: str,
-        base_url: str = PAPER,
+        url: str = PAPER,
         *,
-        live: bool = False,
+        service: Service = "paper",
         requests_per_minute: int = 200,
         timeout: float = 15.0,
         clock: Clock | None = None,
@@ -140,11 +145,11 @@ class Link:
     ) -> None:
         if not key_id or not secret_key:
             raise BrokerError("Alpaca needs a key id and a secret key; set both.")
-        self.url = checked(base_url, live=live)
+        self.url = checked(url, service)
         self.clock = clock or SystemClock()
         self._pace = pace or Pace(requests_per_minute, 60.0)
         self._secrets = (key_id, secret_key)
-        self._client = TradingClient(key_id, secret_key, paper=not live, raw_data=True, url_override=self.url)
+        self._client = TradingClient(key_id, secret_key, paper=service != "live", raw_data=True, url_override=self.url)
         self._tame(Wire(timeout, self.clock))
 
     def _tame(self, wire: Wire) -> None:
@@ -156,7 +161,7 @@ class Link:
         client._retry = 0
         session.mount("https://", wire)
         session.mount("http://", wire)
-        if self.url not in (PAPER, LIVE):
+        if self.url not in SERVICES.values():
             session.trust_env = False  # no proxy lies between this machine and itself
 
     def __repr__(self) -> str:
@@ -235,9 +240,9 @@ class Link:
         return " ".join("".join(c if c.isprintable() else " " for c in said).split())[:_LONGEST_MESSAGE]
 
     def trouble(self, reply: Reply) -> BrokerError:
-        """The error for a reply that is no answer to what was asked."""
+        """The error for a reply that is no answer to what was asked: `KeyRefusedError` for a refused key."""
         if reply.unauthorized:
-            return BrokerError(f"Alpaca refuses the key ({reply.why}); check key, secret and host before going on.")
+            return KeyRefusedError(f"Alpaca refuses the key ({reply.why}); check key, secret and host before going on.")
         if reply.status == 429:
             return BrokerError(f"Alpaca is asked too often ({reply.why}); run again in a minute.")
         return BrokerError(f"Alpaca could not be asked: {reply.why or 'the answer was empty'}; run again.")

@@ -17,6 +17,10 @@ class BrokerError(PasError):
     """The broker could not be asked, or what it said cannot be used. Nothing is known to have changed."""
 
 
+class KeyRefusedError(BrokerError):
+    """The broker refuses the key: no verdict on any order, and nothing more is sent until a person has looked."""
+
+
 @dataclass(frozen=True)
 class BrokerAccount:
     """The account as the broker sees it. `blocked`: why it may not trade; None where a broker does not say."""
@@ -52,6 +56,30 @@ class Asset(NamedTuple):
     fractionable: bool
 
 
+class Quote(NamedTuple):
+    """A price per share (1e-6 USD) and when it was quoted."""
+
+    price: int
+    at: datetime
+
+
+class NonTrade(NamedTuple):
+    """What changed the account without an order: a part of one event, whose parts share the `group`.
+
+    `kind`: dividend, interest, fee, transfer (cash paid in or out), split, symbol_change, shares (any other change of
+    shares: a spin-off, a merger, a journal) or other. `quantity` (1e-9 shares, of `symbol`) and `cash` (1e-6 USD) are
+    signed changes. A split of 10 into 20 is -10 and +20, or +10; a symbol change is -10 of the old and +10 of the new.
+    """
+
+    id: str
+    group: str
+    kind: str
+    day: date
+    symbol: str
+    quantity: int
+    cash: int
+
+
 class Ticket(NamedTuple):
     """A market order for one session."""
 
@@ -85,7 +113,14 @@ class Receipt:
 
 
 class Broker(Protocol):
-    """One account at one broker. A duplicate client order id is answered with the order that is already there."""
+    """One account at one broker. A duplicate client order id is answered with the order that is already there.
+
+    `auction`: orders rest until the close, where buys are cut to the cash that sells bring; elsewhere sells go first.
+    `unique_ids`: the broker refuses a client order id it has seen, so an order may be sent again under its id.
+    """
+
+    auction: bool
+    unique_ids: bool
 
     def account(self) -> BrokerAccount: ...
 
@@ -99,8 +134,28 @@ class Broker(Protocol):
 
     def cancel(self, cid: str) -> None: ...
 
+    def orders(self, session: date) -> Sequence[BrokerOrder]:
+        """Every order of the session, whoever sent it, and every older one that was filled in it."""
+        ...
+
     def executions(self, session: date) -> Sequence[Execution]:
         """All executions of the session so far, in the order they happened."""
         ...
 
+    def non_trades(self, since: date) -> Sequence[NonTrade]:
+        """Everything but fills that changed the account on or after a day, in the order it happened."""
+        ...
+
     def clock(self) -> Clock: ...
+
+    def calendar(self, first: date, last: date) -> Sequence[Hours]:
+        """Sessions from `first` to `last` with their hours, early closes included."""
+        ...
+
+    def asset(self, symbol: str) -> Asset | None:
+        """What may be done with a symbol; None when the broker does not know it."""
+        ...
+
+    def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
+        """The newest price of each symbol that has one."""
+        ...

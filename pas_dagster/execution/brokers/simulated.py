@@ -12,19 +12,28 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date
 from typing import Protocol
 
 from pas_dagster import calendar
 from pas_dagster.errors import PasError
 from pas_dagster.execution import actions, netting
-from pas_dagster.execution.brokers.base import BrokerAccount, BrokerOrder, Clock, Receipt, Ticket
+from pas_dagster.execution.brokers.base import (
+    Asset,
+    BrokerAccount,
+    BrokerOrder,
+    Clock,
+    Hours,
+    NonTrade,
+    Quote,
+    Receipt,
+    Ticket,
+)
 from pas_dagster.execution.market import CorporateAction, Tape
 from pas_dagster.ledger import units
 from pas_dagster.ledger.journal import CASH
 from pas_dagster.ledger.records import Execution
 
-CLOSE = time(16)
 NOTHING: Mapping[str, int] = {}
 
 
@@ -84,6 +93,9 @@ class MemoryStore:
 class SimulatedBroker:
     """One simulated account. `rate`: cost per traded dollar, 1e-8."""
 
+    auction = True
+    unique_ids = True
+
     def __init__(self, name: str, store: Store, tape: Tape, rate: int) -> None:
         self._name = name
         self._store = store
@@ -102,7 +114,28 @@ class SimulatedBroker:
 
     def clock(self) -> Clock:
         session = self._book.session
-        return Clock(datetime.combine(session, CLOSE, calendar.NEW_YORK), session)
+        return Clock(calendar.closing(session), session)
+
+    def calendar(self, first: date, last: date) -> Sequence[Hours]:
+        days = calendar.sessions(first, last)
+        return [Hours(day, calendar.opening(day), calendar.closing(day)) for day in days]
+
+    def asset(self, symbol: str) -> Asset | None:
+        """Whatever has a price is traded, in parts of a share too."""
+        known = self._tape.reference(self._book.session)[symbol] is not None
+        return Asset(symbol, tradable=True, fractionable=True) if known else None
+
+    def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
+        """None: nothing is traded before the close, and the close is not known before."""
+        return {}
+
+    def non_trades(self, since: date) -> Sequence[NonTrade]:
+        """None: corporate actions are booked on both sides from the same list."""
+        return ()
+
+    def orders(self, session: date) -> Sequence[BrokerOrder]:
+        """The orders of the session it is in; older ones are found under their ids."""
+        return [order for order in self._book.orders.values() if order.session == session]
 
     def find(self, cid: str) -> BrokerOrder | None:
         return self._book.orders.get(cid) or self._store.find(cid)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pas_dagster.ledger.tables import BROKER, LEDGER
 
-HEAD = "0003"
+HEAD = "0004"
 LOCK = 0x7061735F6D696772  # any constant: every caller asks for the same one
 
 

@@ -1,4 +1,4 @@
-"""Alpaca's trading API over the account: which request does what, and how a wrong one is answered."""
+"""Alpaca's trading API over the account, and the newest prices of its data API: which request does what."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from pas_dagster import calendar
 from pas_dagster.sandbox.broker import wire
-from pas_dagster.sandbox.broker.paper import MISSING, Fill, PaperAccount, PaperOrder, RefusedError, Wish
+from pas_dagster.sandbox.broker.admission import INVALID, MISSING, RefusedError, Wish
+from pas_dagster.sandbox.broker.hours import last_tick
+from pas_dagster.sandbox.broker.paper import PaperAccount, PaperOrder
 from pas_dagster.sandbox.sites.site import Answer, Call, json_answer
 
 MOST_ORDERS = 500
 MOST_ACTIVITIES = 100
 _NUMBER = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?", re.ASCII)
+_SYMBOL = re.compile(r"[A-Za-z0-9./-]{1,20}")
+_TYPE = re.compile(r"[A-Z]{2,8}")
+_CATEGORIES: Mapping[str, Callable[[str], bool]] = {
+    "trade_activity": lambda kind: kind == "FILL",
+    "non_trade_activity": lambda kind: kind != "FILL",
+}
 _BAD_BODY = (400, 40010000, "request body format is invalid")
 
 
@@ -134,22 +143,74 @@ def _cancel_all(book: PaperAccount, _: Call) -> Answer:
     return json_answer([{"id": order_id, "status": 200} for order_id in ids], 207)
 
 
-def _activities(book: PaperAccount, call: Call) -> Answer:
+class _Line(NamedTuple):
+    """An activity of any kind, by its id."""
+
+    id: str
+    kind: str
+    at: datetime
+    shown: Callable[[], dict[str, object]]
+
+
+def _activities(book: PaperAccount, call: Call, kind: str | None = None) -> Answer:
     asked = call.query
-    fills = [fill for fill in book.fills if fill.seen_from <= book.now() and _wanted(fill, asked)]
+    lines = [line for line in _lines(book) if _wanted(line, asked, _kinds(asked, kind))]
     ascending = asked.get("direction", "desc") == "asc"
-    fills.sort(key=lambda fill: fill.id, reverse=not ascending)
+    lines.sort(key=lambda line: line.id, reverse=not ascending)
     token = asked.get("page_token")
     if token:
-        fills = [fill for fill in fills if (fill.id > token if ascending else fill.id < token)]
-    page = fills[: _size(asked.get("page_size"), MOST_ACTIVITIES, MOST_ACTIVITIES)]
-    return json_answer([wire.activity(fill) for fill in page])
+        lines = [line for line in lines if (line.id > token if ascending else line.id < token)]
+    page = lines[: _size(asked.get("page_size"), MOST_ACTIVITIES, MOST_ACTIVITIES)]
+    return json_answer([line.shown() for line in page])
 
 
-def _wanted(fill: Fill, asked: Mapping[str, str]) -> bool:
+def _lines(book: PaperAccount) -> list[_Line]:
+    now = book.now()
+    fills = [_Line(one.id, "FILL", one.at, partial(wire.activity, one)) for one in book.fills if one.seen_from <= now]
+    return fills + [_Line(one.id, one.type, one.at, partial(wire.non_trade, one)) for one in book.entries]
+
+
+def _kinds(asked: Mapping[str, str], kind: str | None) -> Callable[[str], bool]:
+    """Which types of activities are asked for, by the path or by one of two parameters."""
+    category, named = asked.get("category"), asked.get("activity_types") or kind
+    if category and named:
+        raise RefusedError(422, INVALID, "only one of category and activity_types is accepted")
+    if category:
+        if category not in _CATEGORIES:
+            raise RefusedError(422, INVALID, f"invalid category: {category}")
+        return _CATEGORIES[category]
+    wanted = named.split(",") if named else []
+    wrong = [one for one in wanted if not _TYPE.fullmatch(one)]
+    if wrong:
+        raise RefusedError(422, INVALID, f"invalid activity type: {wrong[0]}")
+    return lambda found: not wanted or found in wanted
+
+
+def _wanted(line: _Line, asked: Mapping[str, str], kinds: Callable[[str], bool]) -> bool:
     after, until = _instant(asked.get("after")), _instant(asked.get("until"))
-    on_day = not asked.get("date") or calendar.today(fill.at).isoformat() == asked["date"]
-    return on_day and (after is None or fill.at > after) and (until is None or fill.at < until)
+    on_day = not asked.get("date") or calendar.today(line.at).isoformat() == asked["date"]
+    return kinds(line.kind) and on_day and (after is None or line.at > after) and (until is None or line.at < until)
+
+
+def _quotes(book: PaperAccount, call: Call) -> Answer:
+    at, halted = last_tick(book.now()), book.rules.halted
+    found = {symbol: wire.quote(price, at, halted=symbol in halted) for symbol, price in _priced(book, call).items()}
+    return json_answer({"quotes": found})
+
+
+def _trades(book: PaperAccount, call: Call) -> Answer:
+    at = last_tick(book.now())
+    return json_answer({"trades": {symbol: wire.trade(price, at) for symbol, price in _priced(book, call).items()}})
+
+
+def _priced(book: PaperAccount, call: Call) -> dict[str, Decimal]:
+    """The prices of the symbols that are asked for and have one."""
+    symbols = call.query.get("symbols", "").split(",")
+    for symbol in symbols:
+        if not _SYMBOL.fullmatch(symbol):
+            raise RefusedError(400, None, f"invalid symbol: {symbol}")
+    prices = {symbol: book.price(symbol) for symbol in symbols}
+    return {symbol: price for symbol, price in prices.items() if price is not None}
 
 
 def _clock(book: PaperAccount, _: Call) -> Answer:
@@ -163,8 +224,7 @@ def _calendar(book: PaperAccount, call: Call) -> Answer:
 
 
 def _assets(book: PaperAccount, _: Call) -> Answer:
-    known = sorted({order.wish.symbol for order in book.orders.values()} | book.positions.keys())
-    return json_answer([wire.asset(book, symbol) for symbol in known])
+    return json_answer([wire.asset(book, symbol) for symbol in book.symbols()])
 
 
 def _asset(book: PaperAccount, _: Call, symbol: str) -> Answer:
@@ -208,10 +268,12 @@ _ROUTES: list[tuple[str, re.Pattern[str], Callable[..., Any]]] = [
         ("GET", "/v2/orders:by_client_order_id", _by_client_id),
         ("GET", "/v2/orders/([^/]+)", _order),
         ("DELETE", "/v2/orders/([^/]+)", _cancel),
-        ("GET", "/v2/account/activities(?:/FILL)?", _activities),
+        ("GET", "/v2/account/activities(?:/([^/]+))?", _activities),
         ("GET", "/v2/clock", _clock),
         ("GET", "/v2/calendar", _calendar),
         ("GET", "/v2/assets", _assets),
         ("GET", "/v2/assets/([^/]+)", _asset),
+        ("GET", "/v2/stocks/quotes/latest", _quotes),
+        ("GET", "/v2/stocks/trades/latest", _trades),
     )
 ]

@@ -7,8 +7,6 @@ from functools import lru_cache
 from threading import Lock
 from typing import NamedTuple
 
-import pandas as pd
-
 from pas_dagster import calendar
 
 
@@ -20,18 +18,9 @@ class Session(NamedTuple):
     close: datetime
 
 
-@lru_cache(maxsize=1)
-def _schedule() -> pd.DataFrame:
-    import exchange_calendars
-
-    found = exchange_calendars.get_calendar("XNYS", start=str(calendar.FIRST), end=str(calendar.LAST))
-    return found.schedule
-
-
 @lru_cache(maxsize=512)
 def _session(day: date) -> Session:
-    row = _schedule().loc[pd.Timestamp(day)]
-    return Session(day, row["open"].to_pydatetime().astimezone(UTC), row["close"].to_pydatetime().astimezone(UTC))
+    return Session(day, calendar.opening(day).astimezone(UTC), calendar.closing(day).astimezone(UTC))
 
 
 def between(first: date, last: date) -> list[Session]:
@@ -45,6 +34,17 @@ def following(moment: datetime) -> Session:
     while _session(day).close <= moment:
         day = calendar.roll_forward(day + timedelta(1))
     return _session(day)
+
+
+def opened(after: datetime, until: datetime) -> list[Session]:
+    """The sessions that opened after an instant, up to another."""
+    return [one for one in between(calendar.today(after), calendar.today(until)) if after < one.open <= until]
+
+
+def last_tick(moment: datetime) -> datetime:
+    """The last instant up to `moment` at which the market was open."""
+    session = following(moment)
+    return moment if session.open <= moment else _session(calendar.previous_session(session.day)).close
 
 
 class Hand:

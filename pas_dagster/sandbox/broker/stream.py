@@ -21,6 +21,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from pas_dagster.sandbox.broker import wire
 from pas_dagster.sandbox.broker.server import BrokerSandbox
+from pas_dagster.sandbox.loopback import listen
 
 _TICK = 0.02  # seconds between looks at the books
 
@@ -42,7 +43,7 @@ def streaming(sandbox: BrokerSandbox, temper: Temper | None = None, port: int = 
         with suppress(ConnectionClosed, TimeoutError):
             _converse(connection, sandbox, chosen)
 
-    with serve(handle, "127.0.0.1", port, ping_interval=None, close_timeout=1) as server:
+    with serve(handle, sock=listen(port), ping_interval=None, close_timeout=1) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

@@ -62,6 +62,21 @@ class Trouble:
         return _instead(self, true)
 
 
+def parse(text: str) -> Trouble:
+    """`[METHOD ]PATH=KIND[+after][*TIMES]`, with `*` in the path for anything. `ValueError` for anything else.
+
+    >>> parse("POST /v2/orders=504+after*2")  # doctest: +ELLIPSIS
+    Trouble(kind=<Kind.GATEWAY_TIMEOUT: '504'>, method='POST', path='/v2/orders', after=True, times=2, ...)
+    """
+    place, _, what = text.rpartition("=")
+    what, _, times = what.partition("*")
+    name, plus, after = what.partition("+")
+    method, _, path = place.rpartition(" ")
+    if not path or (plus and after != "after"):
+        raise ValueError(f"{text!r} names no path, or says something else than +after")
+    return Trouble(Kind(name), method or "*", path, after=bool(plus), times=int(times) if times else None)
+
+
 def _html(status: int, title: str) -> Answer:
     return Answer(_HTML.format(title).encode(), status, "text/html")
 

@@ -1,26 +1,29 @@
 """How Alpaca's trading API writes what the account holds: numbers as text, times in UTC, ids as UUIDs.
 
-https://docs.alpaca.markets/reference/ (trading API): account, positions, orders, activities, clock, calendar, assets.
+https://docs.alpaca.markets/reference/ (trading API): account, positions, orders, activities, clock, calendar, assets;
+(market data API): latest quotes and trades.
 """
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Context, Decimal
 from uuid import NAMESPACE_URL, uuid5
 
 from pas_dagster import calendar
+from pas_dagster.sandbox.broker.admission import ZERO, text
 from pas_dagster.sandbox.broker.hours import Session, between, following
-from pas_dagster.sandbox.broker.paper import ZERO, Fill, PaperAccount, PaperOrder, text
+from pas_dagster.sandbox.broker.paper import Entry, Fill, PaperAccount, PaperOrder
 
-_STAMPS = {"filled": "filled_at", "expired": "expired_at", "canceled": "canceled_at"}
+_STAMPS = {"filled": "filled_at", "expired": "expired_at", "canceled": "canceled_at", "rejected": "failed_at"}
 _FOUR = Decimal("0.0001")
+_CENT, _MICRO = Decimal("0.01"), Decimal("1e-6")
 _EXACT = Context(prec=60)
 
 
 def stamp(moment: datetime | None) -> str | None:
     """An instant as the API writes it."""
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _money(value: Decimal | None) -> str | None:
@@ -148,6 +151,39 @@ def activity(fill: Fill) -> dict[str, object]:
         "cum_qty": text(fill.total),
         "order_status": "partially_filled" if fill.left else "filled",
     }
+
+
+def non_trade(entry: Entry) -> dict[str, object]:
+    """An activity that is no fill; fields that say nothing are left out, as they are on the real wire."""
+    shown = {
+        "id": entry.id,
+        "activity_type": entry.type,
+        "activity_sub_type": entry.detail,
+        "date": entry.day.isoformat(),
+        "created_at": stamp(entry.at),
+        "net_amount": text(entry.cash or ZERO),
+        "description": "",
+        "symbol": entry.symbol,
+        "qty": _money(entry.quantity),
+        "per_share_amount": _money(entry.per_share),
+        "group_id": entry.group,
+        "status": entry.status,
+        "currency": "USD",
+    }
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def quote(price: Decimal, at: datetime, *, halted: bool) -> dict[str, object]:
+    """The best bid and ask, a cent or a hundredth around the price; none while trading is halted. JSON numbers."""
+    half = min(_CENT, (price * _CENT).quantize(_MICRO))
+    bid, ask = (ZERO, ZERO) if halted else (price - half, price + half)
+    ends = {"bx": "V", "bp": float(bid), "bs": 1, "ax": "V", "ap": float(ask), "as": 1}
+    return {"t": stamp(at), **ends, "c": ["R"], "z": "C"}
+
+
+def trade(price: Decimal, at: datetime) -> dict[str, object]:
+    """The last trade."""
+    return {"t": stamp(at), "x": "V", "p": float(price), "s": 100, "c": ["@"], "i": 1, "z": "C"}
 
 
 def update(book: PaperAccount, name: str, one: PaperOrder, fill: Fill | None) -> dict[str, object]:

@@ -277,3 +277,34 @@ create trigger append_only before update or delete or truncate on ledger.halt
 def upgrade() -> None:
     op.execute(TABLES)
     op.execute(GUARDS)
+
+
+# The two schemas stay: alembic keeps its own table in one of them.
+BACK = """
+DROP TABLE ledger.mark;
+DROP TABLE ledger.txn;
+DROP TABLE ledger.sleeve;
+DROP TABLE ledger.halt;
+DROP TABLE ledger.batch;
+DROP TABLE ledger.balance;
+DROP TABLE ledger.activity;
+DROP TABLE ledger.orders;
+DROP TABLE ledger.order_event;
+DROP TABLE ledger.intent;
+DROP TABLE ledger.execution;
+DROP TABLE ledger.entry;
+DROP TABLE ledger.alloc;
+DROP TABLE ledger.account;
+DROP TABLE broker.position;
+DROP TABLE broker.placed;
+DROP TABLE broker.done;
+DROP TABLE broker.book;
+DROP SEQUENCE ledger.transaction_id;
+DROP FUNCTION ledger.refuse_change();
+DROP FUNCTION ledger.refuse_unbalanced();
+DROP FUNCTION ledger.refuse_orphans();
+"""
+
+
+def downgrade() -> None:
+    op.execute(BACK)

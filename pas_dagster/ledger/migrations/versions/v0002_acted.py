@@ -21,3 +21,7 @@ UPDATE broker.book SET acted = ARRAY(
 
 def upgrade() -> None:
     op.execute(CHANGES)
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE broker.book DROP COLUMN acted")
