@@ -231,18 +231,29 @@ def reconcile(
             metavar="ORDER unsent", help="Give up an order whose outcome stayed unknown; look at the broker first."
         ),
     ] = None,
+    accept: Annotated[
+        str | None, typer.Option(metavar="WHY", help="Book what differs as the broker has it; find the cause first.")
+    ] = None,
+    new_account: Annotated[
+        bool, typer.Option("--new-account", help="Begin new books: the broker's account was reset or is another one.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Book what happened at the broker, go on with open batches, and compare. A halted account is compared too.
+    """Book what happened at the broker, also to open orders, and compare. Nothing is sent; a halted account is
+    compared too.
 
     Exit code 0 when nothing differs without a reason, 4 when something does.
     """
-    from pas_dagster.console.reconcile import run
-    from pas_dagster.console.reconcile import settle as give_up
+    from pas_dagster.console import reconcile as books
 
     if settle is not None:
-        give_up(_settings(), *settle)
+        books.settle(_settings(), *settle)
+    elif accept is not None:
+        raise typer.Exit(books.accept(_settings(), accept, sure=yes))
+    elif new_account:
+        raise typer.Exit(books.begin_anew(_settings(), sure=yes))
     else:
-        raise typer.Exit(run(_settings(), as_json=as_json))
+        raise typer.Exit(books.run(_settings(), as_json=as_json))
 
 
 @app.command()

@@ -15,7 +15,7 @@ from benchmarks.faulty.stage import Firm, Stage, WatchedLedger, execute
 
 EVERY = 9  # points from one lost connection to the next
 FULL_EVERY = 3  # commits from one at which the disk becomes full to the next
-OVERTAKEN = 4  # points from one at which another run comes to the next
+OVERTAKEN = 3  # points from one at which another run comes to the next
 LOST = "server closed the connection unexpectedly"
 _LOCKS = "select pid from pg_locks where locktype = 'advisory' and granted"
 _OTHERS = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"

@@ -126,15 +126,20 @@ def _cancelled(play: Play) -> Play:
 
     def whole(firm: Firm) -> None:
         firm.book.rules.patterns["DDD"] = [(1.0, 0.4)]
-        firm.patience = 1200.0
+        _patient(firm)
         play(firm)
 
     return whole
 
 
+def _patient(firm: Firm) -> None:
+    """A run waits longer than a sell may take."""
+    firm.patience = 1200.0
+
+
 def cancels(stage: Stage) -> Iterator[Cell]:
     """A sell that fills in part and is cancelled after ten minutes: in peace, with trouble, killed."""
-    yield Cell("partial fill and cancellation", "in peace", _cancelled(_quiet), same=False)
+    yield Cell("partial fill and cancellation", "in peace", _cancelled(_quiet), mend=_patient, same=False)
     for kind in Kind:
         for after in (False, True):
             trouble = Trouble(kind, "DELETE", f"{ORDERS}/*", after=after, times=3)
@@ -142,11 +147,14 @@ def cancels(stage: Stage) -> Iterator[Cell]:
                 "partial fill and cancellation",
                 f"DELETE: {kind.value} {'after' if after else 'before'} the effect",
                 _cancelled(_struck(trouble)),
+                mend=_patient,
                 same=False,
                 halts=kind in REFUSED,
             )
     for name, what, number in (("before", "get /orders", 6), ("at", "delete", 1), ("after", "post /orders", 4)):
-        yield Cell("partial fill and cancellation, killed", name, _cancelled(_killed(what, number)), same=False)
+        yield Cell(
+            "partial fill and cancellation, killed", name, _cancelled(_killed(what, number)), mend=_patient, same=False
+        )
 
 
 def _quiet(firm: Firm) -> None:

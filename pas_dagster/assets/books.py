@@ -134,8 +134,8 @@ def _at_broker(
 ) -> tuple[list[Comparison], str]:
     """What the broker shows, after all that happened there was booked; and what went wrong."""
     try:
-        with at_desk(workshop, spec, context.log.info) as desk:
-            return desk.settle(max(day, workshop.newest_decision)), ""
+        with at_desk(workshop, spec, context.log.info, halted=True) as desk:
+            return desk.follow(max(day, workshop.newest_decision)), ""
     except PasError as error:
         own = (spec.id, generation_of(workshop.ledger, spec.id), day)
         last = workshop.ledger.run(lambda connection: comparisons.newest(connection, *own))

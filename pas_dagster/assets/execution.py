@@ -207,14 +207,16 @@ def _called(context: AssetExecutionContext) -> dict[date, str]:
 
 
 @contextmanager
-def at_desk(workshop: Workshop, spec: AccountSpec, tell: Callable[[str], None]) -> Generator[Desk]:
-    """The desk of a real account, alone with it for as long as the block lasts."""
+def at_desk(
+    workshop: Workshop, spec: AccountSpec, tell: Callable[[str], None], *, halted: bool = False
+) -> Generator[Desk]:
+    """The desk of a real account, alone with it for as long as the block lasts. `halted`: whether it may be."""
     chosen = workshop.settings
     watched = guard(chosen, os.environ, lambda symbols: conditions(workshop, symbols))
     patience = Patience(chosen.broker_patience, tell=tell)
     with connected(chosen) as broker, workshop.ledger.lock(spec.id):
-        market = LakeMarket(workshop, workshop.today, _concerned(workshop, broker))
-        yield open_desk(workshop.ledger, spec, market, broker, lambda: workshop.now, watched, patience)
+        market = LakeMarket(workshop, workshop.today, _concerned(workshop, broker), foreseen=False)
+        yield open_desk(workshop.ledger, spec, market, broker, lambda: workshop.now, watched, patience, halted=halted)
 
 
 def _concerned(workshop: Workshop, broker: Broker) -> list[str]:

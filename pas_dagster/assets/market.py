@@ -24,10 +24,11 @@ Closes = Mapping[str, float]
 class LakeMarket:
     """Closes and actions of the lake, a year at a time; in the sandbox the session of today has a close as well.
 
-    The sandbox's present close is only ever used to fill an order, never to decide one.
+    The sandbox's present close is only ever used to fill an order, never to decide one; `foreseen` is whether there is
+    one at all, as the simulated broker needs it and a real one does not.
     """
 
-    def __init__(self, workshop: Workshop, last: date, symbols: Sequence[str]) -> None:
+    def __init__(self, workshop: Workshop, last: date, symbols: Sequence[str], *, foreseen: bool = True) -> None:
         self._lake = workshop.lake
         self._last = last
         self._symbols = list(symbols)
@@ -36,7 +37,7 @@ class LakeMarket:
         self._actions = _by_session(actions)
         self._renamed = _renamed(actions)
         self._trail: tuple[dict[str, float], dict[str, date], date | None] = ({}, {}, None)
-        self._present = _sandbox_closes(workshop, last)
+        self._present = _sandbox_closes(workshop, last) if foreseen else TABLES["prices"].empty()[COLUMNS]
         self._year = lru_cache(maxsize=3)(self._load_year)
 
     def closes(self, session: date) -> Closes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import sqlalchemy as sa
+import typer
 from rich.console import Console
 
 from pas_dagster.console.table import show
@@ -18,7 +19,6 @@ from pas_dagster.errors import PasError
 from pas_dagster.execution.account import account_spec, connected
 from pas_dagster.execution.brokers.base import Broker, BrokerError
 from pas_dagster.execution.executor import SETTLED
-from pas_dagster.execution.observer import Observer
 from pas_dagster.execution.reconcile import compare
 from pas_dagster.execution.targets import rules
 from pas_dagster.ledger import batches, comparisons, tables
@@ -40,7 +40,7 @@ def run(chosen: Settings, *, as_json: bool) -> int:
         if spec.mode == "simulated":
             found, problem = _simulated(workshop, spec), ""
         else:
-            found, problem = _at_broker(workshop, spec, halted=bool(halted))
+            found, problem = _at_broker(workshop, spec)
     different = any(one.verdict == DIFFERENT for one in found)
     if as_json:
         told = {"account": spec.id, "halted": halted, "problem": problem, "compared": _rows(found)}
@@ -69,28 +69,16 @@ def _simulated(workshop: Workshop, spec: AccountSpec) -> list[Comparison]:
     return compare(balances, book.positions, book.cash)
 
 
-def _at_broker(workshop: Workshop, spec: AccountSpec, *, halted: bool) -> tuple[list[Comparison], str]:
-    """What was compared, and what went wrong. A halted account's orders are followed, and none is sent."""
+def _at_broker(workshop: Workshop, spec: AccountSpec) -> tuple[list[Comparison], str]:
+    """What was compared, and what went wrong. Orders are followed, and none is sent."""
     with observing(workshop, workshop.ledger, spec) as desk:
-        day, begun, problem = workshop.newest_decision, workshop.now, ""
+        day, begun = workshop.newest_decision, workshop.now
         try:
-            return (desk.follow(day) if halted else desk.settle(day)), ""
+            return desk.follow(day), ""
         except BrokerError:
             raise
         except PasError as error:
-            problem = str(error)
-        found = _since(workshop, spec, desk.generation, day, begun)
-        return (found, problem) if found else (_followed(workshop, spec, desk, day, begun), problem)
-
-
-def _followed(workshop: Workshop, spec: AccountSpec, desk: Observer, day: date, begun: datetime) -> list[Comparison]:
-    """Compared although something could not be sent."""
-    try:
-        return desk.follow(day)
-    except BrokerError:
-        raise
-    except PasError:  # they differ, which is what was asked; or it is the problem that is known already
-        return _since(workshop, spec, desk.generation, day, begun)
+            return _since(workshop, spec, desk.generation, day, begun), str(error)
 
 
 def _since(workshop: Workshop, spec: AccountSpec, generation: int, day: date, begun: datetime) -> list[Comparison]:
@@ -125,6 +113,51 @@ def _tell(spec: AccountSpec, found: Sequence[Comparison], halted: str) -> None:
         show(pd.DataFrame(exact), title=f"\n{spec.id}: ledger (ours) and broker (theirs)", console=console)
     if halted:
         console.print(halted, highlight=False, soft_wrap=True)
+
+
+def accept(chosen: Settings, why: str, *, sure: bool) -> int:
+    """Take over what the broker has where the two differ; the exit code."""
+    spec = account_spec(chosen)
+    if spec.mode == "simulated":
+        raise PasError("The simulated account is made good by `pas backfill`, which computes it anew.")
+    if not why.strip():
+        raise PasError("Say why with --accept: it stays on record.")
+    console = Console(markup=False)
+    with opened(chosen) as workshop, observing(workshop, workshop.ledger, spec) as desk:
+        day, begun = workshop.newest_decision, workshop.now
+        try:
+            desk.follow(day)
+        except BrokerError:
+            raise
+        except PasError:
+            pass
+        else:
+            console.print("Nothing differs without a reason.", highlight=False)
+            return 0
+        found = [one for one in _since(workshop, spec, desk.generation, day, begun) if one.verdict == DIFFERENT]
+        _tell(spec, found, "")
+        if not sure and not typer.confirm("Book these differences as the broker has them?"):
+            return 1
+        desk.accept(day, user(), why)
+        desk.follow(day)
+    console.print("They are booked; the account stays halted. `pas resume` lets it go on.", highlight=False)
+    return 0
+
+
+def begin_anew(chosen: Settings, *, sure: bool) -> int:
+    """Tie the account to the one that the broker answers for now; the exit code."""
+    spec = account_spec(chosen)
+    if spec.mode == "simulated":
+        raise PasError("The simulated account is no account at a broker.")
+    question = f"Close the books of {spec.id} and begin new ones with what the broker shows at the next rebalance?"
+    with opened(chosen) as workshop, workshop.ledger.lock(spec.id):
+        workshop.ledger.open_account(spec, halted=True)
+        if not sure and not typer.confirm(question):
+            return 1
+        generation = workshop.ledger.unbind(spec.id)
+        workshop.ledger.halt(spec.id, user(), f"generation {generation} begins at another account", workshop.now)
+    Console(markup=False).print("`pas resume` lets it go on; its old books stay in the ledger.", highlight=False)
+    return 0
 
 
 def settle(chosen: Settings, cid: str, state: str) -> None:

@@ -56,7 +56,7 @@ def observing(workshop: Workshop, ledger: Ledger, spec: AccountSpec) -> Generato
     watched = guard(chosen, os.environ, lambda symbols: conditions(workshop, symbols))
     with connected(chosen) as broker, ledger.lock(spec.id):
         symbols = [*wanted_symbols(workshop), *broker.positions()]
-        market = LakeMarket(workshop, workshop.today, sorted(set(symbols)))
+        market = LakeMarket(workshop, workshop.today, sorted(set(symbols)), foreseen=False)
         yield observer(ledger, spec, market, broker, lambda: workshop.now, watched, Patience(0.0))
 
 

@@ -62,6 +62,8 @@ def _alpaca(chosen: Settings) -> Broker:
     from pas_dagster.execution.brokers import alpaca  # brings the SDK, which takes a second
 
     live = chosen.mode == "live"
+    if live and chosen.world != "real":
+        raise PasError("A live account is not traded on the facts of the sandbox; choose a home of the real world.")
     key = chosen.alpaca_live_key_id if live else chosen.alpaca_key_id
     secret = chosen.alpaca_live_secret_key if live else chosen.alpaca_secret_key
     prefix = "PAS_ALPACA_LIVE" if live else "PAS_ALPACA"

@@ -43,11 +43,13 @@ class Basis:
         """Symbols whose shares are counted on one basis here and on another there, and why they are left alone."""
         found = self._reshaped(connection, key)
         waiting = dict.fromkeys(_names(found.waiting), "a corporate action has not reached the broker")
-        fresh = {one.symbol for one in found.done if one.day > calendar.previous_session(key)}
-        untold = dict.fromkeys(
-            fresh - found.announced, "the broker has changed its shares, and the data do not say why"
-        )
+        untold = dict.fromkeys(_untold(found), "the broker has changed its shares, and the data do not say why")
         return waiting | untold
+
+    def untold(self, connection: sa.Connection, key: date) -> set[str]:
+        """Symbols whose shares the broker has changed of late without a word in the data: the basis of their prices is
+        not known."""
+        return _untold(self._reshaped(connection, key))
 
     def reference(self, connection: sa.Connection, key: date) -> Prices:
         """Reference prices on the basis of what the books hold."""
@@ -55,11 +57,12 @@ class Basis:
         known = self._tape.reference(key)
         changed: dict[str, int | None] = {}
         for one in found.waiting:
-            if one.kind == "split" and (price := known[one.symbol]) is not None:
+            price = changed.get(one.symbol, known[one.symbol])
+            if one.kind == "split" and price is not None:
                 changed[one.symbol] = round(price * one.exact())
             elif one.kind == "symbol_change" and one.new_symbol:
                 changed[one.symbol] = known[one.new_symbol]
-        fresh = [one for one in found.done if one.day > calendar.previous_session(key)]
+        fresh = [one for one in found.done if one.day > calendar.previous_session(key)]  # no close is newer
         for symbol, (new, old) in outside.ratio(fresh).items():
             if symbol not in found.announced and (price := known[symbol]) is not None:
                 changed[symbol] = round(price * old / new)
@@ -73,13 +76,14 @@ class Basis:
             for one in seen.since(connection, *self._own, before)
             if (kind := one.kind.removeprefix(BEFORE)) in outside.RESHAPING and one.day > before
         ]
-        followed = {one.symbol for one in done}
+        followed = {one.symbol: one.day for one in done}  # the last day, for they come in order
         announced = {day: [one for one in self._tape.actions(day) if one.kind in outside.RESHAPING] for day in sessions}
         waiting = [
             one
             for day, actions in announced.items()
             for one in actions
-            if one.symbol not in followed and self._held_before(connection, day, one.symbol)
+            if followed.get(one.symbol, date.min) < calendar.previous_session(day)
+            and self._held_before(connection, day, one.symbol)
         ]
         return Reshaped(waiting, _names(one for actions in announced.values() for one in actions), done)
 
@@ -93,6 +97,10 @@ class Basis:
             .where(*own, entry.c.asset == symbol, entry.c.sleeve.not_like("@%"))
         )
         return bool(total)
+
+
+def _untold(found: Reshaped) -> set[str]:
+    return {one.symbol for one in found.done if one.quantity > 0} - found.announced
 
 
 def _names(actions: Iterable[CorporateAction]) -> set[str]:

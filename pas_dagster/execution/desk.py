@@ -7,14 +7,14 @@ the transaction that marks it (`guard`). A run waits for fills for a while and l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
 from pas_dagster.errors import PasError
-from pas_dagster.execution import inputs, netting, plan, session
+from pas_dagster.execution import inputs, netting, plan, reconcile, session
 from pas_dagster.execution.brokers.base import (
     Broker,
     BrokerAccount,
@@ -22,8 +22,8 @@ from pas_dagster.execution.brokers.base import (
     KeyRefusedError,
     Quote,
 )
-from pas_dagster.execution.custody import Custody
-from pas_dagster.execution.executor import Executor, Standing
+from pas_dagster.execution.custody import OURS, Custody, valued
+from pas_dagster.execution.executor import SETTLED, Executor, Standing
 from pas_dagster.execution.gates import Facts
 from pas_dagster.execution.guard import FRESH_SECONDS, Guard, Ruling, later
 from pas_dagster.execution.market import Market, Prices, Tape
@@ -89,11 +89,13 @@ def open_desk(
     clock: Callable[[], datetime],
     guard: Guard,
     patience: Patience = PATIENT,
+    *,
+    halted: bool = False,
 ) -> Desk:
-    """The desk of an account whose lock the caller holds."""
+    """The desk of an account whose lock the caller holds. `halted`: whether it may be, for who sends nothing."""
     if broker.auction or account.mode == "simulated":
         raise PasError(f"Account {account.id!r} is a {account.mode} one; a desk is for paper and live accounts.")
-    generation = ledger.open_account(account)
+    generation = ledger.open_account(account, halted=halted)
     return Desk(ledger, account, generation, Tape(market), broker, clock, guard, patience)
 
 
@@ -137,18 +139,40 @@ class Desk(Executor):
         self._watched(lambda: found.append(self._close_position(sleeve, symbol)))
         return found[0]
 
-    def preview(self, key: date, targets: Sequence[Wanted]) -> Record:
-        """The plan that a rebalance would make now. Nothing is sent; what happened outside is booked."""
-        self._enter(key)
-        self._custody.reconcile(key)
-        return self._ledger.run(lambda connection: self._planned(connection, key, targets, self._limits(key, targets)))
+    def follow(self, key: date) -> list[Comparison]:
+        """Book what happened, also to open orders, and compare. Nothing is sent; the account may be halted.
 
-    def settle(self, key: date) -> list[Comparison]:
-        """Book what happened, go on with open batches without waiting for them, and compare."""
+        Raises `PasError` when ledger and broker differ without a reason, which halts the account.
+        """
+        found: list[Comparison] = []
+        self._watched(lambda: found.extend(self._followed(key)))
+        return found
+
+    def _followed(self, key: date) -> list[Comparison]:
+        self._enter(key)
+        waiting = self._ledger.run(lambda connection: batches.unfinished(connection, *self._own))
+        for batch in waiting:
+            self._sync(batch)
+            self._mark(batch)
+        found = self._custody.reconcile(key)
+        for batch in waiting:
+            self._sync(batch)
+            if self._is_over(batch):
+                self._ledger.run(lambda connection, batch=batch: batches.finish(connection, batch.id))
+        return found
+
+    def accept(self, key: date, who: str, why: str) -> list[Comparison]:
+        """Take over what the broker has where ledger and broker differ; who said so and why stay on record."""
         self._watched(lambda: self._enter(key))
-        for batch in self._ledger.run(lambda connection: batches.unfinished(connection, *self._own)):
-            self._watched(lambda batch=batch: self._round(batch))
-        return self._custody.reconcile(key)
+        found = self._custody.accept(key)
+        if found:
+            text = f"{who} took over from the broker: {reconcile.in_words(found)}; {why}"
+            self._ledger.halt(self._account.id, who, text, self._clock())
+        return found
+
+    def _is_over(self, batch: Stored) -> bool:
+        """Whether every order has ended and every fill that the broker shows is booked."""
+        return not self._owed and all(result.state in TERMINAL for _, result, _ in self._orders(batch))
 
     def _watched(self, work: Callable[[], object]) -> None:
         """Halt the account when the broker refuses the key: nothing that follows could be trusted."""
@@ -160,8 +184,13 @@ class Desk(Executor):
 
     def _enter(self, key: date) -> None:
         """Bring the books up to what the broker shows before the session goes on."""
+        self._custody.enter(key, self._book_open)
         self._mark_closed()
-        self._custody.enter(key)
+
+    def _book_open(self) -> None:
+        """Book what was filled of open orders while nobody looked."""
+        for batch in self._ledger.run(lambda connection: batches.unfinished(connection, *self._own)):
+            self._book(batch, self._broker.executions(batch.session))
 
     def _mark_closed(self) -> None:
         """Value the last session at its closes, which were not known when its batch ended."""
@@ -173,10 +202,11 @@ class Desk(Executor):
 
     def _keep(self, key: date, targets: Sequence[Wanted], previous: date | None) -> None:
         self._custody.reconcile(key)
-        limits = self._limits(key, targets)
+        prices = self._custody.reference(key, _symbols(targets))
+        limits = self._limits(key, targets, prices)
 
         def work(connection: sa.Connection) -> None:
-            record = self._planned(connection, key, targets, limits)
+            record = self._planned(connection, key, targets, limits, prices)
             batches.write(self._ledger, connection, *self._own, [record])
 
         self._ledger.run(work)
@@ -186,17 +216,18 @@ class Desk(Executor):
         if self._plan_hash(batch, targets, ()) != batch.plan_hash:
             self._patience.tell(f"Batch {batch.key} goes on as it was planned; what has changed since waits.")
 
-    def _planned(self, connection: sa.Connection, key: date, targets: Sequence[Wanted], limits: Limits) -> Record:
+    def _planned(
+        self, connection: sa.Connection, key: date, targets: Sequence[Wanted], limits: Limits, prices: Prices
+    ) -> Record:
         balances = self._balances(connection)
-        prices = self._custody.basis.reference(connection, key)
         return session.begin_now(self._account, self._generation, key, balances, targets, self._tape, prices, limits)
 
-    def _limits(self, key: date, targets: Sequence[Wanted]) -> Limits:
+    def _limits(self, key: date, targets: Sequence[Wanted], prices: Prices) -> Limits:
         """What is not traded as wanted. The broker is asked about what would be ordered, not about everything."""
 
         def first(connection: sa.Connection) -> tuple[dict[str, str], list[str]]:
             frozen = self._custody.basis.frozen(connection, key)
-            record = self._planned(connection, key, targets, Limits(frozen))
+            record = self._planned(connection, key, targets, Limits(frozen), prices)
             return frozen, [order.symbol for order in record.orders]
 
         frozen, symbols = self._ledger.run(first)
@@ -210,7 +241,10 @@ class Desk(Executor):
         return Limits(frozen, frozenset(whole))
 
     def _close_position(self, sleeve: str, symbol: str) -> str:
-        today = self._broker.clock().session
+        clock = self._broker.clock()
+        today = clock.session
+        if not any(one.open <= clock.now < one.close for one in self._broker.calendar(today, today)):
+            raise PasError("The market is closed; a position is closed while it is open.")
         self._enter(today)
         self._finish_others("", today)
         self._custody.reconcile(today)
@@ -222,7 +256,7 @@ class Desk(Executor):
         def work(connection: sa.Connection) -> str:
             held = self._balances(connection).get(sleeve, {}).get(symbol, 0)
             if held <= 0:
-                raise PasError(f"Sleeve {sleeve!r} holds no {symbol}; `pas ledger positions` shows what it holds.")
+                raise PasError(f"Sleeve {sleeve!r} holds no {symbol}; `pas positions` shows what it holds.")
             key = self._free_key(connection, f"{today}/close/{sleeve}/{symbol}")
             prefix = plan.order_prefix(self._account.id, self._generation, key)
             cid = plan.order_id(prefix, symbol, "sell", 1)
@@ -269,25 +303,36 @@ class Desk(Executor):
     def _round(self, batch: Stored) -> bool:
         """Book what is known, send what may go, end what is over; whether nothing is left to do."""
         self._sync(batch)
+        self._mark(batch)  # before the gates ask the breaker, which looks at it
         forbidden = self._send_next(batch)
         if len(self._refused) >= MOST_REFUSED:
             last = self._refused[-1]
             self._custody.stop(f"the broker rejected {len(self._refused)} orders in a row, the last: {last}")
-        finished = not self._owed and all(result.state in TERMINAL for _, result, _ in self._orders(batch))
-        self._mark(batch)
+        finished = self._is_over(batch)
         if forbidden and not finished:
             raise PasError(forbidden)
         return finished
 
     def _send_next(self, batch: Stored) -> str:
         """Send sells, or buys once no sell is open; why something may not be sent, empty when all may."""
-        sells = [one for one in self._orders(batch) if one[0].side == "sell" and one[1].state not in TERMINAL]
-        if sells:
+        if sells := self._open_sells(batch):
             forbidden = self._send_these(batch, sells)
             self._cancel_overdue(batch)
-            return forbidden
+            if forbidden or self._open_sells(batch):
+                return forbidden
         self._fit(batch)
         return self._send_these(batch, self._orders(batch))
+
+    def _open_sells(self, batch: Stored) -> list[Standing]:
+        return [one for one in self._orders(batch) if one[0].side == "sell" and one[1].state not in TERMINAL]
+
+    def _over(self, batch: Stored, order: Order) -> str:
+        """By the broker's clock as well: ours may be wrong, and then the gates say so."""
+        why = super()._over(batch, order)
+        return why if why and self._broker.clock().now >= batch.valid_until else ""
+
+    def _gone(self, batch: Stored) -> bool:
+        return super()._gone(batch) and self._broker.clock().now >= batch.valid_until + SETTLED
 
     def _sync(self, batch: Stored) -> None:
         """Book every fill that the broker tells of, then end the orders that are over and booked in full."""
@@ -324,7 +369,7 @@ class Desk(Executor):
         account = self._broker.account()
         quotes = self._facts_of(batch).quotes
         prices = {order.cid: max(order.price, _price(quotes, order.symbol) or 0) for order in waiting}
-        fitted = self._affordable(waiting, prices, standing, account)
+        fitted = self._affordable(batch.session, waiting, prices, standing, account)
         moment = self._clock()
 
         def work(connection: sa.Connection) -> None:
@@ -338,8 +383,23 @@ class Desk(Executor):
 
         self._ledger.run(work)
 
+    def _bid(self, day: date) -> int:
+        """What open buys of another hand will cost when they fill."""
+        others = [one for one in self._broker.open_orders() if one.side == "buy" and not one.cid.startswith(OURS)]
+        if not others:
+            return 0
+        prices = self._custody.priced(day, {one.symbol for one in others})
+        return sum(
+            units.cost(max(one.quantity - one.filled, 0), prices[one.symbol]) * CASH_ROOM // 100 for one in others
+        )
+
     def _affordable(
-        self, waiting: Sequence[Order], prices: Mapping[str, int], standing: Sequence[Standing], account: BrokerAccount
+        self,
+        day: date,
+        waiting: Sequence[Order],
+        prices: Mapping[str, int],
+        standing: Sequence[Standing],
+        account: BrokerAccount,
     ) -> dict[str, int]:
         """Quantities by order id that fit the ledger's cash and the broker's buying power."""
         open_buys = sum(
@@ -347,7 +407,7 @@ class Desk(Executor):
             for order, result, _ in standing
             if result.state in ("submitting", "working")
         )
-        cash = min(journal.totals(self._ledger.run(self._balances))[1], account.cash) - open_buys
+        cash = min(journal.totals(self._ledger.run(self._balances))[1], account.cash) - open_buys - self._bid(day)
         rate = rules(self._account).rate
         found = netting.afford([(o.quantity, prices[o.cid] * CASH_ROOM // 100) for o in waiting], cash, rate)
         if account.buying_power is not None:
@@ -368,7 +428,7 @@ class Desk(Executor):
         return plan.cut(order, quantity)
 
     def _rule(self, connection: sa.Connection, batch: Stored, order: Order, at: datetime) -> Ruling:
-        halted = self._ledger.why_halted(connection, self._account.id)
+        halted = self._why_not(connection)
         if halted or len(self._refused) >= MOST_REFUSED:
             return Ruling(batch=halted or "The broker rejected too many orders in a row.")
         if self._facts is None or self._facts[1] != batch.id:
@@ -392,31 +452,29 @@ class Desk(Executor):
             if of == batch.id and timedelta(0) <= now - since <= timedelta(seconds=FRESH_SECONDS):
                 return facts
 
-        def work(connection: sa.Connection) -> tuple[Balances, Prices, list[Order]]:
-            filled = batches.filled(connection, batch.id)
-            before = journal.before(self._balances(connection), filled)
-            return (
-                before,
-                self._custody.basis.reference(connection, batch.session),
-                [order for order, _, _ in batches.load_orders(connection, batch.id)],
-            )
+        def work(connection: sa.Connection) -> tuple[Balances, list[Order]]:
+            before = journal.before(self._balances(connection), batches.filled(connection, batch.id))
+            return before, [order for order, _, _ in batches.load_orders(connection, batch.id)]
 
-        before, reference, orders = self._ledger.run(work)
-        prices = self._custody.with_quotes(
-            batch.session, {symbol: reference[symbol] for symbol in journal.totals(before)[0]}
-        )
-        found = self._guard.gather(self._broker, now, orders, before, prices)
-        self._facts = (now, batch.id, found)
+        before, orders = self._ledger.run(work)
+        held = journal.totals(before)[0]
+        prices = valued(self._custody.reference(batch.session, held), held)
+        found = self._guard.gather(self._broker, self._clock, orders, before, prices)
+        self._facts = (found.now, batch.id, found)
         return found
 
     def _mark(self, batch: Stored, state: str = "open", fingerprint: str | None = None) -> None:
-        """The account as it is: at the session's closes once they are known, until then at reference prices."""
+        """The account after a session: at its closes once they are known, until then at quotes.
+
+        What was booked for later days is left out: a split that came after a close does not belong to it.
+        """
         day = batch.session
-        balances, reference = self._ledger.run(lambda c: (self._balances(c), self._custody.basis.reference(c, day)))
+        balances = self._ledger.run(lambda c: journal.before(self._balances(c), batches.after(c, *self._own, day)))
         positions, cash = journal.totals(balances)
-        closes = self._tape.closes(day)
-        found = {name: closes[name] or reference[name] for name in positions}
-        prices = self._custody.with_quotes(day, found)
+        closes, reference = self._tape.closes(day), self._custody.reference(day, positions)
+        quotes = {} if closes.known or not positions else self._broker.quotes(sorted(positions))
+        now = {name: closes[name] or _price(quotes, name) or reference[name] for name in positions}
+        prices = valued(reference.replaced(now), positions)
         gross = sum(units.value(abs(quantity), prices[name]) for name, quantity in positions.items())
         net = sum(units.value(quantity, prices[name]) for name, quantity in positions.items())
 
@@ -426,6 +484,10 @@ class Desk(Executor):
             batches.close(connection, batch.id, state, fingerprint, mark)
 
         self._ledger.run(work)
+
+
+def _symbols(targets: Iterable[Wanted]) -> set[str]:
+    return {symbol for one in targets for symbol in one.weights}
 
 
 def _price(quotes: Mapping[str, Quote], symbol: str) -> int | None:

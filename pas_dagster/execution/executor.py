@@ -265,10 +265,16 @@ class Executor:
         return self._ledger.run(work)
 
     def _rule(self, connection: sa.Connection, batch: Stored, order: Order, at: datetime) -> Ruling:
-        forbidden = self._ledger.why_halted(connection, self._account.id)
+        forbidden = self._why_not(connection)
         if not forbidden and self._account.mode == "live":
             forbidden = halts.why_unarmed(halts.newest_arm(connection, self._account.id), self._owner, at)
         return Ruling(batch=forbidden)
+
+    def _why_not(self, connection: sa.Connection) -> str:
+        """Why nothing may be sent for the account: it is halted, or this run is no longer alone with it."""
+        return self._ledger.why_halted(connection, self._account.id) or self._ledger.why_not_alone(
+            connection, self._account.id
+        )
 
     def _look_up(self, order: Order) -> Receipt:
         found = self._broker.find(order.cid)

@@ -53,12 +53,18 @@ class Guard:
     conditions: Callable[[Sequence[str]], Conditions] = no_conditions
 
     def gather(
-        self, broker: Broker, now: datetime, orders: Sequence[Order], balances: Balances, prices: Mapping[str, int]
+        self,
+        broker: Broker,
+        ours: Callable[[], datetime],
+        orders: Sequence[Order],
+        balances: Balances,
+        prices: Mapping[str, int],
     ) -> Facts:
         """Ask broker and data. `balances`: before the batch. `prices`: of what is held."""
         symbols = sorted({order.symbol for order in orders})
         known = self.conditions(symbols)
         clock = broker.clock()
+        now = ours()  # right after it: everything else takes time
         today = broker.calendar(clock.session, clock.session)
         positions, cash = journal.totals(balances)
         worth = sum(units.value(quantity, prices[symbol]) for symbol, quantity in positions.items())

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from pas_dagster.errors import PasError
 from pas_dagster.execution import gates, session
 from pas_dagster.execution.brokers.base import Broker
+from pas_dagster.execution.custody import valued
 from pas_dagster.execution.desk import Desk, Patience
 from pas_dagster.execution.gates import Refusal
 from pas_dagster.execution.guard import Guard
@@ -20,7 +21,6 @@ from pas_dagster.execution.targets import Limits, Wanted
 from pas_dagster.ledger import batches, halts, journal
 from pas_dagster.ledger.accounts import AccountSpec
 from pas_dagster.ledger.batches import Stored
-from pas_dagster.ledger.comparisons import Comparison
 from pas_dagster.ledger.journal import Balances
 from pas_dagster.ledger.records import Order, Record
 from pas_dagster.ledger.store import Ledger
@@ -58,14 +58,14 @@ class Observer(Desk):
             raise PasError(f"{key} is not the session that trades now ({now}): there is nothing to plan.")
         self._watched(lambda: self._enter(key))
         self._custody.reconcile(key)
-        limits = self._limits(key, targets)
+        prices = self._custody.reference(key, {symbol for one in targets for symbol in one.weights})
+        limits = self._limits(key, targets, prices)
 
-        def work(connection: sa.Connection) -> tuple[Balances, Prices, Record, list[Stored]]:
-            balances, prices = self._balances(connection), self._custody.basis.reference(connection, key)
-            open_ = batches.unfinished(connection, *self._own)
-            return balances, prices, self._planned(connection, key, targets, limits), open_
+        def work(connection: sa.Connection) -> tuple[Balances, Record, list[Stored]]:
+            record = self._planned(connection, key, targets, limits, prices)
+            return self._balances(connection), record, batches.unfinished(connection, *self._own)
 
-        balances, prices, record, waiting = self._ledger.run(work)
+        balances, record, waiting = self._ledger.run(work)
         refused = self._objections(key, record.orders, balances, prices)
         return Sight(record, balances, prices, limits, refused, tuple(one.key for one in waiting))
 
@@ -75,8 +75,8 @@ class Observer(Desk):
         """What every gate says to the orders as they are planned."""
         if not orders:
             return ()
-        held = self._custody.with_quotes(key, {symbol: prices[symbol] for symbol in journal.totals(balances)[0]})
-        facts = self._guard.gather(self._broker, self._clock(), orders, balances, held)
+        held = valued(prices, journal.totals(balances)[0])
+        facts = self._guard.gather(self._broker, self._clock, orders, balances, held)
         live = self._account.mode == "live"
         owner = self._broker.account().id if live else ""
 
@@ -87,13 +87,6 @@ class Observer(Desk):
         sent, arm = self._ledger.run(work)
         switch = self._guard.switch(self._account.mode, owner, arm)
         return gates.check(orders, replace(facts, sent_today=sent), self._guard.gates, switch).refused
-
-    def follow(self, key: date) -> list[Comparison]:
-        """Book what happened, also to open orders, and compare. Differences halt the account, as they always do."""
-        self._watched(lambda: self._enter(key))
-        for batch in self._ledger.run(lambda connection: batches.unfinished(connection, *self._own)):
-            self._watched(lambda batch=batch: self._sync(batch))
-        return self._custody.reconcile(key)
 
 
 def observer(

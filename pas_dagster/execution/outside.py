@@ -37,13 +37,13 @@ def non_trades(balances: Balances, parts: Iterable[NonTrade]) -> list[Transactio
 def _event(balances: Balances, parts: Sequence[NonTrade]) -> list[Transaction]:
     """One event: all of its shares go before any come."""
     gone = [one for one in parts if one.quantity < 0]
-    givers = _merged([_holders(balances, one.symbol) for one in gone])
+    givers = _merged([holders(balances, one.symbol) for one in gone])
     booked: list[Transaction] = []
     for one in sorted(parts, key=lambda one: one.quantity >= 0):
         if one.kind in OF_THE_ACCOUNT:
             made = [_cash(one)] if one.cash else []
         else:
-            made = _shared(one, _holders(balances, one.symbol), givers)
+            made = _shared(one, holders(balances, one.symbol), givers)
         journal.apply(balances, made)
         booked += made
     return booked
@@ -87,7 +87,7 @@ def foreign(
     balances: Balances, one: Execution, symbol: str, side: str, promised: Mapping[str, int] = NOTHING
 ) -> list[Transaction]:
     """A fill of another hand. `promised`: what open sells still ask of each sleeve. Changes balances in place."""
-    parts = {UNASSIGNED: one.quantity} if side == "buy" else taken(-one.quantity, _holders(balances, symbol), promised)
+    parts = {UNASSIGNED: one.quantity} if side == "buy" else taken(-one.quantity, holders(balances, symbol), promised)
     sign = 1 if side == "buy" else -1
     sizes = [abs(quantity) for quantity in parts.values()]
     booked = []
@@ -124,7 +124,7 @@ def taken(quantity: int, holders: Mapping[str, int], promised: Mapping[str, int]
     return {name: change for name, change in found.items() if change}
 
 
-def _holders(balances: Balances, symbol: str) -> dict[str, int]:
+def holders(balances: Balances, symbol: str) -> dict[str, int]:
     """Who holds shares of a symbol."""
     names = sorted(name for name in balances if journal.is_sleeve(name))
     return {name: balances[name][symbol] for name in names if balances[name].get(symbol, 0) > 0}

@@ -140,7 +140,7 @@ def _value(name: str, balances: Balances, prices: Prices) -> int:
         if asset == CASH:
             total += amount
             continue
-        if name == UNASSIGNED:  # not ours to allot: the sleeves share what is left of the account
+        if name == UNASSIGNED and amount > 0:  # not ours to allot: the sleeves share what is left of the account
             continue
         found = prices[asset]
         if found is None:

@@ -6,19 +6,21 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from pas_dagster.ledger import journal, units
-from pas_dagster.ledger.comparisons import DIFFERENT, EQUAL, FROZEN, MOVING, ROUNDED, Comparison
+from pas_dagster.ledger.comparisons import DIFFERENT, EQUAL, FROZEN, MOVING, PENDING, ROUNDED, Comparison
 from pas_dagster.ledger.journal import CASH, Balances
 
 
 class Excused(NamedTuple):
     """What may differ for now: symbols in which orders are working, and those with a corporate action on its way.
 
-    `rounding`: cash (1e-6 USD) that the broker's rounding of fills may have come to.
+    `rounding`: cash (1e-6 USD) that the broker's rounding of fills may have come to. `fees`: what the broker
+    may have taken for trades and not told of yet.
     """
 
     moving: Collection[str] = ()
     frozen: Collection[str] = ()
     rounding: int = 0
+    fees: int = 0
 
 
 NOTHING = Excused()
@@ -46,9 +48,9 @@ def _of_cash(difference: int, excused: Excused) -> str:
         return EQUAL
     if excused.moving:
         return MOVING
-    if abs(difference) <= excused.rounding:
-        return ROUNDED
-    return FROZEN if excused.frozen else DIFFERENT
+    if -excused.fees <= difference < 0:  # before rounding: what is booked as that would be booked again as a fee
+        return PENDING
+    return ROUNDED if abs(difference) <= excused.rounding else DIFFERENT
 
 
 def _of_symbol(symbol: str, equal: bool, excused: Excused) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from io import StringIO
 from typing import Any, NamedTuple
@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from pas_dagster.errors import PasError
 from pas_dagster.ledger import tables
-from pas_dagster.ledger.journal import Entry, Transaction
+from pas_dagster.ledger.journal import CASH, Entry, Transaction
 from pas_dagster.ledger.records import Activity, Execution, Mark, Order, Record, Result, batch_key
 from pas_dagster.ledger.store import Ledger, copy, line
 from pas_dagster.ledger.units import SHARE
@@ -195,12 +196,14 @@ def booked(connection: sa.Connection, batch: int) -> set[str]:
 def move(
     connection: sa.Connection, cid: str, state: str, at: datetime, reason: str = "", broker_id: str | None = None
 ) -> None:
-    """Change an order's state and append the event."""
+    """Change an order's state and append the event. `PasError` when it is not where it could come from."""
     table = tables.orders
     values: dict[str, Any] = {"state": state, "reason": reason}
     if broker_id is not None:
         values["broker_id"] = broker_id
-    connection.execute(sa.update(table).where(table.c.cid == cid).values(**values))
+    legal = sa.and_(table.c.cid == cid, table.c.state.in_(tables.BEFORE[state]))
+    if connection.execute(sa.update(table).where(legal).values(**values)).rowcount != 1:
+        raise PasError(f"Order {cid} is not where this run left it: another run worked on the account. Run again.")
     connection.execute(sa.insert(tables.order_event).values(cid=cid, at=at, state=state, reason=reason))
 
 
@@ -324,27 +327,84 @@ def filled(connection: sa.Connection, batch: int) -> list[Entry]:
     return [(sleeve, asset, amount) for sleeve, asset, amount in rows]
 
 
-def fills_on(connection: sa.Connection, account: str, generation: int, session: date) -> int:
-    """How many executions were booked for a session, of any hand."""
+def rounding_room(connection: sa.Connection, account: str, generation: int, day: date, each: int) -> int:
+    """What a broker's rounding of fills may still come to: `each` for a fill since the session in which cash was last
+    found equal, less what was booked of it since."""
     txn = tables.txn
-    own = (txn.c.account == account, txn.c.generation == generation, txn.c.session == session)
-    asked = sa.select(sa.func.count(txn.c.execution.distinct())).where(*own, txn.c.kind.in_(("fill", "foreign")))
-    return connection.scalar(asked) or 0
+    since = _last_equal(connection, account, generation) or day
+    mine = (txn.c.account == account, txn.c.generation == generation, txn.c.session >= since)
+    fills = sa.select(sa.func.count(txn.c.execution.distinct())).where(*mine, txn.c.kind.in_(("fill", "foreign")))
+    used = sa.select(sa.func.coalesce(sa.func.sum(sa.func.abs(txn.c.notional)), 0)).where(
+        *mine, txn.c.kind == "rounding"
+    )
+    return max((connection.scalar(fills) or 0) * each - int(connection.scalar(used) or 0), 0)
+
+
+def _last_equal(connection: sa.Connection, account: str, generation: int) -> date | None:
+    """The last session in which the broker's cash was ours."""
+    table = tables.comparison
+    own = (table.c.account == account, table.c.generation == generation, table.c.subject == CASH)
+    agreed = sa.select(sa.func.max(table.c.session)).where(*own, table.c.verdict.in_(("equal", "rounded")))
+    return connection.scalar(agreed)
+
+
+def traded_since(connection: sa.Connection, account: str, generation: int, day: date) -> tuple[int, int, int]:
+    """Executions on and after a day, and the shares (1e-9) and value (1e-6 USD) of the sells among them."""
+    txn = tables.txn
+    mine = (txn.c.account == account, txn.c.generation == generation, txn.c.session >= day)
+    sold = txn.c.quantity < 0
+
+    def total(column: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+        return sa.cast(sa.func.coalesce(sa.func.sum(column).filter(sold), 0), sa.BigInteger)
+
+    row = connection.execute(
+        sa.select(sa.func.count(txn.c.execution.distinct()), total(-txn.c.quantity), total(txn.c.notional)).where(
+            *mine, txn.c.kind.in_(("fill", "foreign"))
+        )
+    ).one()
+    return row[0], row[1], row[2]
+
+
+def last_prices(connection: sa.Connection, account: str, generation: int, symbols: Collection[str]) -> dict[str, int]:
+    """What was paid for a share of each symbol the last time it was traded, where it was."""
+    txn = tables.txn
+    own = (txn.c.account == account, txn.c.generation == generation, txn.c.symbol == sa.func.any(list(symbols)))
+    query = sa.select(txn.c.symbol, txn.c.price).where(*own, txn.c.price > 0).distinct(txn.c.symbol)
+    rows = connection.execute(query.order_by(txn.c.symbol, txn.c.id.desc()))
+    return dict(map(tuple, rows))
+
+
+def after(connection: sa.Connection, account: str, generation: int, session: date) -> list[Entry]:
+    """What was journaled for later days, by sleeve and asset."""
+    txn, entry = tables.txn, tables.entry
+    rows = connection.execute(
+        sa.select(entry.c.sleeve, entry.c.asset, sa.cast(sa.func.sum(entry.c.amount), sa.BigInteger))
+        .join(txn, txn.c.id == entry.c.txn)
+        .where(txn.c.account == account, txn.c.generation == generation, txn.c.session > session)
+        .group_by(entry.c.sleeve, entry.c.asset)
+    )
+    return [(sleeve, asset, amount) for sleeve, asset, amount in rows]
 
 
 def booked_today(connection: sa.Connection, account: str, generation: int, session: date) -> tuple[int, int, int]:
-    """Traded notional, fees and what came in from outside less what went out, journaled for a session (1e-6 USD)."""
-    txn = tables.txn
+    """Traded notional and fees journaled for a session, and what came in from outside less what went out since the
+    session before it that had a batch (1e-6 USD): money moves on weekends too."""
+    txn, batch = tables.txn, tables.batch
 
     def total(column: sa.ColumnElement[int], *kinds: str) -> sa.ColumnElement[int]:
         return sa.cast(sa.func.coalesce(sa.func.sum(column).filter(txn.c.kind.in_(kinds)), 0), sa.BigInteger)
 
-    row = connection.execute(
-        sa.select(
-            total(txn.c.notional, "fill", "foreign"),
-            total(txn.c.fee, "fill", "fee"),
-            total(txn.c.notional, "deposit", "adopt"),
-            total(txn.c.notional, "withdrawal"),
-        ).where(txn.c.account == account, txn.c.generation == generation, txn.c.session == session)
+    own = (txn.c.account == account, txn.c.generation == generation)
+    traded = connection.execute(
+        sa.select(total(txn.c.notional, "fill", "foreign"), total(txn.c.fee, "fill", "fee")).where(
+            *own, txn.c.session == session
+        )
     ).one()
-    return row[0], row[1], row[2] - row[3]
+    earlier = (batch.c.account == account, batch.c.generation == generation, batch.c.session < session)
+    before = connection.scalar(sa.select(sa.func.max(batch.c.session)).where(*earlier)) or date.min
+    flow = connection.execute(
+        sa.select(total(txn.c.notional, "deposit", "adopt"), total(txn.c.notional, "withdrawal")).where(
+            *own, txn.c.session <= session, txn.c.session > before
+        )
+    ).one()
+    return traded[0], traded[1], flow[0] - flow[1]

@@ -10,14 +10,15 @@ import sqlalchemy as sa
 
 from pas_dagster.ledger import tables
 
-EQUAL, MOVING, FROZEN, ROUNDED, DIFFERENT = "equal", "moving", "frozen", "rounded", "different"
+EQUAL, MOVING, FROZEN, ROUNDED, PENDING, DIFFERENT = "equal", "moving", "frozen", "rounded", "pending", "different"
 
 
 class Comparison(NamedTuple):
     """A symbol (1e-9 shares) or cash (`$`, 1e-6 USD), as the ledger and as the broker has it.
 
     `verdict`: equal; moving (an order in it is working); frozen (a corporate action is on its way); rounded (a
-    difference of the broker's rounding, booked); different.
+    difference of the broker's rounding, booked); pending (fees of sales that the broker has taken and not told of);
+    different.
     """
 
     subject: str

@@ -27,6 +27,7 @@ class Rehearsal(Ledger):
         self.url = ledger.url
         self.halt_file = ledger.halt_file
         self.engine = ledger.engine
+        self._holders: dict[str, int] = {}
         self._connection = connection
 
     def run(self, work: Callable[[sa.Connection], T]) -> T:

@@ -29,6 +29,13 @@ def note(connection: sa.Connection, account: str, generation: int, things: Seque
         connection.execute(sa.insert(tables.seen), [own | one._asdict() for one in things])
 
 
+def known(connection: sa.Connection, account: str, generation: int, ids: Sequence[str]) -> set[str]:
+    """Those of the ids that were noted, whatever their day: history is told of late and dated back."""
+    table = tables.seen
+    mine = (table.c.account == account, table.c.generation == generation, table.c.id == sa.func.any(list(ids)))
+    return set(connection.scalars(sa.select(table.c.id).where(*mine)))
+
+
 def since(connection: sa.Connection, account: str, generation: int, day: date) -> list[Seen]:
     """What is known of a day and later."""
     table = tables.seen

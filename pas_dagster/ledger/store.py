@@ -44,6 +44,7 @@ class Ledger:
         self.url = url
         self.halt_file = halt_file
         self.engine = sa.create_engine(url, isolation_level="SERIALIZABLE", pool_pre_ping=True)
+        self._holders: dict[str, int] = {}  # server process of the connection that holds an account's lock
 
     def close(self) -> None:
         self.engine.dispose()
@@ -65,7 +66,8 @@ class Ledger:
     def lock(self, account: str) -> Generator[None, None, None]:
         """Be the only one to work on the account. The lock ends with the block, or with the process.
 
-        Raises `PasError` when another run still holds it after a minute.
+        Raises `PasError` when another run still holds it after a minute. Whoever holds it for long asks `why_not_alone`
+        before what must not be done twice: a lock can be lost with its connection.
         """
         number = int.from_bytes(hashlib.sha256(account.encode()).digest()[:8], "big", signed=True)
         engine = sa.create_engine(self.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
@@ -80,7 +82,18 @@ class Ledger:
                     f"Another run has been working on account {account!r} for {LOCK_WAIT_SECONDS} s. "
                     f"Wait for it to end, then run again."
                 ) from error
-            yield
+            self._holders[account] = connection.scalar(sa.select(sa.func.pg_backend_pid()))
+            try:
+                yield
+            finally:
+                del self._holders[account]
+
+    def why_not_alone(self, connection: sa.Connection, account: str) -> str:
+        """Why this process may not be the only one on the account: it has lost the lock. Empty when it holds it."""
+        held = sa.text("select exists (select from pg_locks where locktype = 'advisory' and pid = :pid and granted)")
+        if account in self._holders and not connection.scalar(held, {"pid": self._holders[account]}):
+            return f"The lock of account {account!r} was lost with its connection to the database; run again."
+        return ""
 
     def open_account(self, spec: AccountSpec, *, halted: bool = False) -> int:
         """Note the account if it is new, and return its generation.
@@ -116,6 +129,16 @@ class Ledger:
         mine = sa.and_(table.c.id == account, table.c.broker_account.is_(None))
         connection.execute(sa.update(table).where(mine).values(broker_account=broker_account))
         return connection.execute(sa.select(table.c.broker_account).where(table.c.id == account)).scalar_one()
+
+    def unbind(self, account: str) -> int:
+        """Let the account begin anew at another account of the broker; what it was stays, as an old generation."""
+
+        def work(connection: sa.Connection) -> int:
+            table = tables.account
+            connection.execute(sa.update(table).where(table.c.id == account).values(broker_account=None))
+            return self.next_generation(connection, account)
+
+        return self.run(work)
 
     def next_generation(self, connection: sa.Connection, account: str) -> int:
         """Open a new generation of the account; the old one stays for audit."""

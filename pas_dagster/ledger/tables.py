@@ -27,6 +27,16 @@ LEDGER = "ledger"
 BROKER = "broker"
 ORDER_STATES = ("planned", "submitting", "working", "filled", "expired", "rejected", "unsent")
 TERMINAL = ("filled", "expired", "rejected", "unsent")
+# From what to what an order goes; it begins as planned, and nothing follows its end.
+BEFORE = {
+    "planned": ("planned",),
+    "submitting": ("planned", "submitting"),
+    "working": ("submitting", "working"),
+    "filled": ("working",),
+    "expired": ("working",),
+    "rejected": ("submitting", "working"),
+    "unsent": ("planned", "submitting"),
+}
 
 # The tables of a bulk load have no foreign keys: checked row by row they double its time. Statement triggers of the
 # first migration check the same once per insert: `REFERENCES`, and that entries sum to zero.

@@ -123,25 +123,21 @@ STATES = """
     from ledger.orders o join ledger.batch b on b.id = o.batch
     where b.state = 'done' and o.state in ('planned', 'submitting', 'working')
 """
-# From what to what an order goes; it begins as planned, and nothing follows its end.
+_LEGAL = ", ".join(f"('{before}', '{state}')" for state, befores in tables.BEFORE.items() for before in befores)
 STEPS = """
     select format('order %s went from %s to %s', cid, before, state)
     from (
         select cid, state, coalesce(lag(state) over (partition by cid order by id), 'planned') as before
         from ledger.order_event
     ) e
-    where (before, state) not in (
-        ('planned', 'planned'), ('planned', 'submitting'), ('planned', 'unsent'),
-        ('submitting', 'submitting'), ('submitting', 'working'), ('submitting', 'rejected'), ('submitting', 'unsent'),
-        ('working', 'working'), ('working', 'filled'), ('working', 'expired'), ('working', 'rejected')
-    )
+    where (before, state) not in (<legal>)
     union all
     select format('order %s is %s, which no order can be', cid, state) from ledger.orders
     where state not in ('planned', 'submitting', 'working', 'filled', 'expired', 'rejected', 'unsent')
     union all
     select format('batch %s of %s is %s, which no batch can be', key, account, state) from ledger.batch
     where state not in ('open', 'done', 'halted')
-"""
+""".replace("<legal>", _LEGAL)
 EXECUTIONS = """
     select format('order %s has %s filled, its executions come to %s', o.cid, o.filled, coalesce(x.quantity, 0))
     from ledger.orders o

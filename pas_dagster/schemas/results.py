@@ -256,8 +256,9 @@ RECONCILIATION = Table(
         number("theirs", "As the broker has it", "shares or USD"),
         text(
             "verdict",
-            "Equal; moving (an order is working); frozen (a corporate action is on its way); rounded (by the broker)",
-            among=("equal", "moving", "frozen", "rounded", "different"),
+            "Equal; moving (an order is working); frozen (a corporate action is on its way); rounded (by the broker); "
+            "pending (fees that were taken and not told of)",
+            among=("equal", "moving", "frozen", "rounded", "pending", "different"),
         ),
     ],
     ["decision", "subject"],

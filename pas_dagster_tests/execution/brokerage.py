@@ -103,10 +103,19 @@ class Brokerage:
         )
 
     @contextmanager
-    def desk(self, broker: Any = None) -> Generator[Desk]:
+    def desk(self, broker: Any = None, *, halted: bool = False) -> Generator[Desk]:
         with self.ledger.lock(self.spec.id):
             guard = replace(self.guard, base_url=self.url)
-            yield open_desk(self.ledger, self.spec, self.market, broker or self.broker(), self.hand, guard, self.waits)
+            yield open_desk(
+                self.ledger,
+                self.spec,
+                self.market,
+                broker or self.broker(),
+                self.hand,
+                guard,
+                self.waits,
+                halted=halted,
+            )
 
     def morning(self, day: date) -> None:
         """Go to ten o'clock of a session, at the prices of its morning."""

@@ -17,7 +17,7 @@ from pas_dagster.ledger import journal, tables, units
 from pas_dagster.ledger.store import Ledger
 from pas_dagster.sandbox.broker.paper import Wish
 from pas_dagster_tests.execution import world
-from pas_dagster_tests.execution.brokerage import DAY, LOOSE, NEXT, Brokerage, brokerage, calm
+from pas_dagster_tests.execution.brokerage import DAY, LOOSE, NEXT, Brokerage, brokerage, calm, ten
 from pas_dagster_tests.execution.world import SESSIONS
 
 MONDAY = SESSIONS[4]
@@ -214,12 +214,12 @@ def test_a_cent_of_rounding_is_booked_and_a_dollar_halts(firm: Brokerage) -> Non
     firm.trade(DAY)
     firm.book.cash += Decimal("0.03")
     with firm.desk() as desk:
-        found = desk.settle(DAY)
+        found = desk.follow(DAY)
     assert found[0].verdict == "rounded"
     firm.sound()
     firm.book.cash += 1
     with firm.desk() as desk, pytest.raises(PasError, match="disagree on cash"):
-        desk.settle(DAY)
+        desk.follow(DAY)
 
 
 def test_an_untradable_symbol_is_carried_with_a_reason_and_whole_shares_are_whole(firm: Brokerage) -> None:
@@ -324,3 +324,223 @@ def test_todays_plan_stands_whatever_is_decided_after_it(firm: Brokerage) -> Non
     firm.trade(DAY, [world.target("alpha", 1.0, {"EEE": 0.2})])
     assert firm.states() == {"filled": 5}
     firm.sound()
+
+
+@pytest.mark.parametrize("what", ["rename", "split"])
+def test_a_fill_that_nobody_saw_is_booked_before_what_happened_overnight(firm: Brokerage, what: str) -> None:
+    both = {"AAA": 0.5}
+    firm.trade(DAY, [world.target("alpha", 0.3, both), world.target("beta", 0.3, both)])
+    firm.morning(NEXT)
+    firm.book.rules.patterns["AAA"] = [(300.0, 1.0)]
+    firm.patience = 5
+    firm.trade(NEXT, [world.target("alpha", 0.3, {}, resize=False)])
+    firm.hand.advance(400)  # it fills, and nobody looks
+    firm.book.advance()
+    held, day = firm.balances()["beta"]["AAA"], SESSIONS[2]
+    firm.morning(day)
+    if what == "rename":
+        world.act(firm.market, day, world.CorporateAction("symbol_change", "AAA", new_symbol="ZZZ"))
+        firm.book.rename("AAA", "ZZZ")
+        firm.quotes["ZZZ"] = firm.quotes.pop("AAA")
+    else:
+        world.act(firm.market, day, world.CorporateAction("split", "AAA", 4.0))
+        firm.book.split("AAA", Decimal(4))
+        firm.quotes["AAA"] /= 4
+    firm.trade(day, [])
+    firm.sound()
+    after = {name: amount for name, amount in firm.balances()["beta"].items() if name != "$"}
+    assert after == ({"ZZZ": held} if what == "rename" else {"AAA": 4 * held})
+    assert not firm.balances()["alpha"].keys() - {"$"}
+
+
+def test_a_batch_of_yesterday_that_was_never_sent_ends_in_one_run(firm: Brokerage) -> None:
+    firm.trade(DAY, [world.target("alpha", 0.5, {"AAA": 0.5})])
+    firm.morning(NEXT)
+    tripped = replace(firm.guard, conditions=lambda symbols: calm(symbols)._replace(tripped=("it fell",)))
+    loose, firm.guard = firm.guard, tripped
+    with pytest.raises(PasError, match="it fell"):
+        firm.trade(NEXT, [world.target("alpha", 0.5, {"BBB": 0.5})])  # a sell and a buy stay planned
+    firm.guard = loose
+    firm.morning(SESSIONS[2])
+    firm.trade(SESSIONS[2], [world.target("alpha", 0.5, {"BBB": 0.5})])
+    firm.sound()
+
+
+def test_a_difference_is_taken_over_when_a_person_says_so(firm: Brokerage) -> None:
+    firm.trade(DAY)
+    firm.book.positions["AAA"] -= 2
+    firm.book.positions["ZZZ"] = Decimal(3)
+    firm.quotes["ZZZ"] = 5.0
+    firm.book.cash -= 40
+    with firm.desk() as desk, pytest.raises(PasError, match="disagree on cash"):
+        desk.follow(DAY)
+    with firm.desk(halted=True) as desk:
+        assert {one.subject for one in desk.accept(DAY, "me", "looked at it")} == {"$", "AAA", "ZZZ"}
+    firm.sound()
+    assert firm.balances()["unassigned"] == {"ZZZ": 3 * units.SHARE}
+    assert "me took over" in firm.rows(tables.halt)[-1].why
+    with pytest.raises(PasError, match="has been halted"):
+        firm.trade(DAY)
+    firm.ledger.clear_halt("paper", "me", "done", firm.hand())
+    firm.morning(MONDAY)
+    firm.trade(MONDAY)
+    firm.sound()
+
+
+def test_a_reset_account_begins_anew_and_its_old_books_stay(firm: Brokerage) -> None:
+    firm.trade(DAY)
+    firm.book.reset(50_000)
+    firm.morning(MONDAY)
+    with pytest.raises(PasError, match="pas reconcile --new-account"):
+        firm.trade(MONDAY)
+    assert firm.ledger.unbind("paper") == 2
+    firm.ledger.clear_halt("paper", "me", "done", firm.hand())
+    assert firm.trade(MONDAY).generation == 2
+    cash = firm.ledger.run(lambda connection: journal.totals(firm.ledger.balances(connection, "paper", 2))[1])
+    assert cash == units.money(firm.book.cash)
+    assert journal.totals(firm.balances())[0]
+
+
+def half(part: float = 0.5) -> list[world.SleeveTarget]:
+    return [world.target("alpha", 0.5, {"AAA": part, "BBB": 0.5})]
+
+
+def equities(firm: Brokerage) -> list[float]:
+    """Of the account's marks, in order, in thousands of USD."""
+    return [row.equity / units.USD / 1000 for row in sorted(firm.rows(tables.mark), key=lambda row: row.batch)]
+
+
+def test_a_split_overnight_does_not_change_what_yesterday_was_worth(firm: Brokerage) -> None:
+    firm.patience = 5
+    firm.book.rules.patterns["BBB"] = [(50_000.0, 1.0)]  # it stays open, and is marked in the morning
+    firm.trade(DAY, half())
+    firm.morning(NEXT)
+    world.act(firm.market, NEXT, world.CorporateAction("split", "AAA", 4.0))
+    firm.book.split("AAA", Decimal(4))
+    firm.quotes["AAA"] /= 4
+    firm.trade(NEXT, [])
+    assert equities(firm) == [pytest.approx(100, abs=4)] * 2
+
+
+@pytest.mark.parametrize("amount", [-20_000, 20_000])
+def test_money_moved_on_a_weekend_is_no_gain_and_no_loss(firm: Brokerage, amount: int) -> None:
+    friday = SESSIONS[3]
+    firm.morning(friday)
+    firm.trade(friday, half())
+    firm.hand.to(ten(friday) + timedelta(days=1))
+    firm.book.transfer(Decimal(amount))
+    firm.morning(MONDAY)
+    firm.trade(MONDAY, [])
+    flows = [row.net_flow for row in sorted(firm.rows(tables.mark), key=lambda row: row.batch)]
+    assert flows == [units.money(100_000), units.money(amount)]
+
+
+def test_the_breaker_sees_what_today_has_done_to_the_account(firm: Brokerage) -> None:
+    firm.trade(DAY, half())
+    firm.morning(MONDAY)
+    del firm.market.bars[MONDAY]  # whose closes are still to come
+    for name in ("AAA", "BBB"):
+        firm.quotes[name] *= 0.7
+    firm.guard = replace(firm.guard, gates=replace(LOOSE, collar=None))
+    firm.trade(MONDAY, [])
+    assert equities(firm)[1] == pytest.approx(50 + 50 * 0.7, abs=2)
+
+
+def test_a_frozen_symbol_does_not_excuse_missing_cash(firm: Brokerage) -> None:
+    firm.trade(DAY, half())
+    firm.morning(MONDAY)
+    world.act(firm.market, MONDAY, world.CorporateAction("split", "AAA", 2.0))
+    firm.book.cash -= 20_000
+    sent = len(firm.book.orders)
+    with pytest.raises(PasError, match="disagree on cash"):
+        firm.trade(MONDAY, half())
+    assert len(firm.book.orders) == sent
+
+
+def test_history_dated_far_back_is_booked_once(firm: Brokerage) -> None:
+    firm.trade(DAY, half())
+    firm.morning(MONDAY)
+    firm.book.enter("INT", cash=Decimal("1.5"), day=DAY - timedelta(days=40))
+    for _ in range(2):
+        with firm.desk() as desk:
+            desk.follow(MONDAY)
+    firm.sound()
+
+
+def test_a_trade_by_hand_on_a_weekend_is_booked(firm: Brokerage) -> None:
+    friday = SESSIONS[3]
+    firm.morning(friday)
+    firm.trade(friday, half())
+    sunday = ten(friday) + timedelta(days=2)
+    firm.hand.to(sunday)
+    order = firm.book.place(Wish("EEE", "buy", "by-hand", Decimal(3)))
+    firm.book.fill(order, Decimal(3), Decimal(130), sunday)
+    firm.morning(MONDAY)
+    firm.trade(MONDAY, [])
+    assert firm.balances()["unassigned"]["EEE"] == 3 * units.SHARE
+    firm.sound()
+
+
+def test_a_holding_without_any_price_is_worth_its_last_trade_and_stops_nothing(firm: Brokerage) -> None:
+    firm.trade(DAY, half())
+    firm.morning(MONDAY)
+    del firm.quotes["AAA"]
+    for day in list(firm.market.bars):
+        firm.market.bars[day].pop("AAA")
+    firm.trade(MONDAY, [world.target("alpha", 0.5, {"BBB": 0.5, "CCC": 0.5})])
+    assert "CCC" in firm.balances()["alpha"]
+    assert "AAA" in firm.balances()["alpha"]
+    firm.sound()
+
+
+def test_rounding_is_granted_once_for_each_fill(firm: Brokerage) -> None:
+    firm.trade(DAY, half())
+    firm.book.cash += Decimal("0.02")
+    with firm.desk() as desk:
+        assert desk.follow(DAY)[0].verdict == "rounded"
+    firm.book.cash += Decimal("0.02")
+    with firm.desk() as desk, pytest.raises(PasError, match="disagree on cash"):
+        desk.follow(DAY)
+
+
+def test_a_fee_that_was_taken_and_is_told_the_next_day_is_waited_for(firm: Brokerage) -> None:
+    firm.trade(DAY, half())
+    firm.book.cash -= Decimal("0.02")
+    with firm.desk() as desk:
+        assert desk.follow(DAY)[0].verdict == "pending"
+    firm.morning(NEXT)
+    firm.book.cash += Decimal("0.02")
+    firm.book.fee(Decimal("0.02"))
+    firm.trade(NEXT, [])
+    firm.sound()
+
+
+def test_what_was_sold_short_is_no_capital(firm: Brokerage) -> None:
+    firm.book.positions["EEE"] = Decimal(-300)
+    firm.book.cash += 300 * Decimal(str(firm.quotes["EEE"]))
+    firm.trade(DAY, [world.target("alpha", 1.0, {"AAA": 0.9})])
+    bought = float(firm.book.positions["AAA"]) * firm.quotes["AAA"]
+    assert bought == pytest.approx(90_000, rel=0.05)
+
+
+def test_a_position_is_closed_only_while_the_market_is_open(firm: Brokerage) -> None:
+    firm.trade(DAY, half())
+    firm.hand.to(ten(DAY) + timedelta(hours=8))
+    with firm.desk() as desk, pytest.raises(PasError, match="market is closed"):
+        desk.close("alpha", "AAA")
+    firm.morning(NEXT)
+    firm.trade(NEXT, [])
+    assert "AAA" in firm.balances()["alpha"]
+
+
+def test_open_buys_of_another_hand_are_left_their_cash(firm: Brokerage) -> None:
+    firm.book.place(Wish("EEE", "buy", "by-hand", Decimal(300), kind="limit", limit=Decimal(1), force="gtc"))
+    with pytest.raises(PasError, match="open orders"):  # not before the account is ours
+        firm.trade(DAY, half())
+    firm.book.cancel(next(iter(firm.book.orders)))
+    firm.trade(DAY, half(0.1))
+    firm.book.place(Wish("EEE", "buy", "by-hand-2", Decimal(300), kind="limit", limit=Decimal(1), force="gtc"))
+    firm.morning(MONDAY)
+    firm.guard = replace(firm.guard, gates=replace(LOOSE, order_usd=None))
+    firm.trade(MONDAY, [world.target("alpha", 1.0, {"AAA": 0.5, "BBB": 0.5})])
+    assert float(firm.book.cash) > 300 * firm.quotes["EEE"]

@@ -62,7 +62,7 @@ class Desk:
 def gathered(broker: Desk, orders: Sequence[Order], **changes) -> Facts:
     guard = Guard(base_url=PAPER, conditions=known)
     prices = {"AAA": PRICE, "BBB": 25 * units.USD}
-    return replace(guard.gather(broker, NOW, orders, BALANCES, prices), **changes)  # ty: ignore[invalid-argument-type]
+    return replace(guard.gather(broker, lambda: NOW, orders, BALANCES, prices), **changes)  # ty: ignore[invalid-argument-type]
 
 
 def ruled(orders: Sequence[Order], facts: Facts, gates: Gates | None = None) -> Ruling:
@@ -127,7 +127,13 @@ def test_all_reasons_of_an_order_are_told() -> None:
 
 def test_nothing_known_of_the_symbols_lets_nothing_through() -> None:
     guard = Guard(Gates(name_share=None, sector_share=None), PAPER)
-    facts = guard.gather(Desk(), NOW, [order()], BALANCES, {"AAA": PRICE, "BBB": PRICE})  # ty: ignore[invalid-argument-type]
+    facts = guard.gather(
+        Desk(),  # ty: ignore[invalid-argument-type]
+        lambda: NOW,
+        [order()],
+        BALANCES,
+        {"AAA": PRICE, "BBB": PRICE},
+    )
     assert (
         "circuit breaker is not known" in guard.judge(order(), [order()], facts, guard.switch("paper", "", None)).batch
     )

@@ -59,8 +59,11 @@ def test_an_order_outweighs_an_action() -> None:
         (91, Excused(rounding=9), "rounded"),
         (110, Excused(rounding=9), "different"),
         (90, Excused(rounding=9), "different"),
-        (110, Excused(frozen={"AAA"}, rounding=9), "frozen"),
+        (110, Excused(frozen={"AAA"}, rounding=9), "different"),
         (105, Excused(frozen={"AAA"}, rounding=9), "rounded"),
+        (95, Excused(rounding=9, fees=7), "pending"),
+        (92, Excused(rounding=9, fees=7), "rounded"),
+        (105, Excused(fees=7), "different"),
     ],
 )
 def test_cash_has_one_verdict(cash: int, excused: Excused, verdict: str) -> None:
@@ -87,7 +90,7 @@ def test_every_side_is_told_once_and_nothing_unexplained_passes(
         excused = one.subject in moving | frozen
         assert (one.verdict == "equal") == (one.ours == one.theirs)
         assert (one.verdict == "different") == (one.ours != one.theirs and not excused)
-    assert (found[0].verdict == "different") == (abs(cash) > rounding and not moving and not frozen)
+    assert (found[0].verdict == "different") == (abs(cash) > rounding and not moving)
 
 
 def test_differences_are_told_in_shares_and_dollars_and_not_without_end() -> None:

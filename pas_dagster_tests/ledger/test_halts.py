@@ -329,11 +329,11 @@ def test_the_arm_records_table_goes_down_and_up_again(ledger: Ledger) -> None:
             config = Config()
             config.set_main_option("script_location", str(next(iter(migrations.__path__))))
             config.attributes["connection"] = connection
-            command.downgrade(config, revision) if revision == "0002" else command.upgrade(config, revision)
+            (command.downgrade if revision == "0002" else command.upgrade)(config, revision)
 
     to("0002")
     assert not sa.inspect(ledger.engine).has_table("arm", schema=tables.LEDGER)
-    to("0003")
+    to("head")
     ledger.open_account(LIVE)
     arm(ledger)
     assert unarmed(ledger) == ""

@@ -391,7 +391,7 @@ class AlpacaBroker:
         asked |= {"limit": str(ORDERS_A_PAGE), "direction": "asc", "nested": "false"}
         for _ in range(MOST_PAGES):
             page = self._link.read(wire.orders, self._link.get("/orders", **asked))
-            fresh = {one.id: one for one, _ in page if one.id not in found}
+            fresh = {one.id: one for one, _ in page if one is not None and one.id not in found}
             found |= fresh
             for one in fresh.values():
                 self._noted(one)

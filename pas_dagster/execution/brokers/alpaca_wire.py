@@ -108,13 +108,14 @@ def order(said: object) -> Placed:
     return Placed(text(found, "id", what), BrokerOrder(cid, session, symbol, side, quantity, filled, state, reason))
 
 
-def orders(said: object) -> list[tuple[Placed, str]]:
-    """Orders, each with when it was submitted, as written."""
-    found = []
+def orders(said: object) -> list[tuple[Placed | None, str]]:
+    """Orders, each with when it was submitted, as written. One of several legs has no symbol or side: None."""
+    found: list[tuple[Placed | None, str]] = []
     for one in objects(said, "orders"):
-        placed = order(one)
-        moment(one, "submitted_at", f"order {placed.order.cid}")
-        found.append((placed, text(one, "submitted_at", f"order {placed.order.cid}")))
+        placed = None if one.get("order_class") == "mleg" else order(one)
+        what = f"order {placed.order.cid}" if placed else "order of several legs"
+        moment(one, "submitted_at", what)
+        found.append((placed, text(one, "submitted_at", what)))
     return found
 
 
