@@ -19,7 +19,7 @@ from pas_dagster.execution.brokers.base import Broker, BrokerError, NonTrade, Qu
 from pas_dagster.execution.market import Prices, Tape
 from pas_dagster.execution.reconcile import Excused
 from pas_dagster.ledger import batches, comparisons, floats, journal, seen, tables, units
-from pas_dagster.ledger.comparisons import DIFFERENT, ROUNDED, Comparison
+from pas_dagster.ledger.comparisons import DIFFERENT, EQUAL, ROUNDED, Comparison
 from pas_dagster.ledger.journal import CASH, Balances, Transaction
 from pas_dagster.ledger.records import Execution
 from pas_dagster.ledger.seen import Seen
@@ -112,6 +112,7 @@ class Custody:
         if self._broker.open_orders():
             raise PasError("The account has open orders; cancel them, or let them fill, before it is opened here.")
         for _ in range(READS):
+            moment = self._broker.clock().now
             before = self._events(key), self._strangers(key)
             account, positions = self._broker.account(), dict(self._broker.positions())
             if not self._unbooked(key) and (self._events(key), self._strangers(key)) == before:
@@ -127,6 +128,8 @@ class Custody:
         def work(connection: sa.Connection) -> None:
             self._ledger.post(connection, *self._own, opening)
             seen.note(connection, *self._own, known)
+            whole = [Comparison(CASH, account.cash, account.cash, EQUAL)]
+            comparisons.write(connection, *self._own, key, moment, whole)
 
         self._ledger.run(work)
 
@@ -203,10 +206,14 @@ class Custody:
             balances = self._ledger.balances(connection, *self._own)
             booked = outside.non_trades(balances, fresh)
             promised = _promised(connection, self._own) if strange else {}
+            opened = comparisons.first(connection, *self._own) if strange else None
+            late = [one for one in strange if opened and one.fill.at and one.fill.at < opened]  # in the opening balance
+            strange = [one for one in strange if one not in late]
             for one in strange:
                 booked += outside.foreign(balances, one.fill, one.symbol, one.side, promised.get(one.symbol, {}))
             self._ledger.post(connection, *self._own, booked)
-            seen.note(connection, *self._own, _noted(fresh, strange))
+            before = [one._replace(kind=f"{BEFORE}{one.kind}") for one in _noted([], late)]
+            seen.note(connection, *self._own, [*_noted(fresh, strange), *before])
             return ""
 
         lost = self._ledger.run(work) if events or strangers else ""

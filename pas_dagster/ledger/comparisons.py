@@ -40,6 +40,13 @@ def write(
         connection.execute(sa.insert(tables.comparison), [own | one._asdict() for one in found])
 
 
+def first(connection: sa.Connection, account: str, generation: int) -> datetime | None:
+    """When the two were first compared: the moment of the opening balance."""
+    table = tables.comparison
+    own = (table.c.account == account, table.c.generation == generation)
+    return connection.scalar(sa.select(sa.func.min(table.c.at)).where(*own))
+
+
 def newest(
     connection: sa.Connection, account: str, generation: int, session: date
 ) -> list[tuple[datetime, Comparison]]:

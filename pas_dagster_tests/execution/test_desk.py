@@ -544,3 +544,16 @@ def test_open_buys_of_another_hand_are_left_their_cash(firm: Brokerage) -> None:
     firm.guard = replace(firm.guard, gates=replace(LOOSE, order_usd=None))
     firm.trade(MONDAY, [world.target("alpha", 1.0, {"AAA": 0.5, "BBB": 0.5})])
     assert float(firm.book.cash) > 300 * firm.quotes["EEE"]
+
+
+def test_a_trade_before_the_opening_that_shows_after_it_is_not_booked_again(firm: Brokerage) -> None:
+    firm.book.rules.order_lag, firm.book.rules.fill_lag = 5.0, 20.0
+    firm.book.place(Wish("EEE", "buy", "by-hand", Decimal(3)))
+    firm.book.advance()
+    firm.hand.advance(1)
+    firm.trade(DAY, half())
+    firm.hand.advance(60)
+    with firm.desk() as desk:
+        desk.follow(DAY)
+    assert firm.balances()["unassigned"]["EEE"] == 3 * units.SHARE
+    firm.sound()
