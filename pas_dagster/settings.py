@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     turnover_budget: float | None = Field(
         None, gt=0, le=2, description="Largest sum of all weight changes of a week; none = no limit"
     )
-    covariance: Literal["ledoit_wolf", "constant_correlation", "ewma"] = Field(
+    covariance: Literal["ledoit_wolf", "constant_correlation", "single_factor", "ewma"] = Field(
         "ledoit_wolf", description="Estimator of the covariance of the sleeves"
     )
     scheme: str = Field(

@@ -157,7 +157,7 @@ def _ours_unknown() -> Any:
 
 
 def _timed_out() -> Any:
-    return patch.object(Executor, "_gone", lambda *_: True)
+    return patch.object(Desk, "_gone", lambda *_: True)
 
 
 def _not_looked_up() -> Any:

@@ -39,7 +39,12 @@ AllocationStatus = Literal["optimal", "held", "cash"]
 
 LOWER_SIDE, UPPER_SIDE = "lower ", "upper "  # how bounds are called; all other constraints are sums
 IDLE_RANGE = 1e-10  # a sleeve whose weekly returns all lie this close together did nothing
-_INTENSITY = {"ledoit_wolf": "Ledoit-Wolf", "constant_correlation": "constant-correlation", "ewma": "EWMA"}
+_INTENSITY = {
+    "ledoit_wolf": "Ledoit-Wolf",
+    "constant_correlation": "constant-correlation",
+    "single_factor": "single-factor",
+    "ewma": "EWMA",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class Policy:
         outlier_k: robust standard deviations of a weekly return that are believed.
         max_volatility: annual volatility of the fully invested portfolio above which the numbers are not believed.
         risk_free: annual risk-free rate; cash is taken to earn it, and borrowed cash to cost it.
-        covariance: the estimator, `ledoit_wolf`, `constant_correlation` or `ewma`.
+        covariance: the estimator, `ledoit_wolf`, `constant_correlation`, `single_factor` or `ewma`.
         ewma_decay: weight of a week relative to the next one, for `ewma`.
         max_leverage: largest invested share of the account; above 1 a calm mix is scaled up to the volatility target
             with borrowed cash, within max_weight.

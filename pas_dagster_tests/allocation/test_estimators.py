@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.covariance import OAS
 from sklearn.covariance import ledoit_wolf as sklearn_ledoit_wolf
 
 from pas_dagster.allocation.estimators import (
@@ -18,6 +19,7 @@ from pas_dagster.allocation.estimators import (
     ewma,
     ledoit_wolf,
     sample_mean,
+    single_factor,
     winsorise,
 )
 
@@ -162,6 +164,24 @@ def test_the_intensities_of_pyportfolioopt_on_its_own_prices(quant_data: Path) -
     cov, shrinkage = constant_correlation(filled)
     assert shrinkage == pytest.approx(peer.delta, rel=1e-10)
     np.testing.assert_allclose(cov, peer._ledoit_wolf_constant_correlation()[0], rtol=1e-10, atol=1e-18)
+    fresh = pypfopt.CovarianceShrinkage(prices)
+    fresh.ledoit_wolf("single_factor")
+    assert fresh.delta == pytest.approx(0.01850689, abs=5e-9)
+    fresh.S = np.cov(filled.T, ddof=0)
+    fresh.ledoit_wolf("single_factor")
+    assert single_factor(filled)[1] == pytest.approx(fresh.delta, rel=1e-10)
+    assert OAS().fit(filled).shrinkage_ == pytest.approx(0.00206396, abs=5e-9)  # on demand, from the library
+
+
+def test_single_factor_is_that_of_the_peer_on_any_returns() -> None:
+    pypfopt = pytest.importorskip("pypfopt")
+    x = np.random.default_rng(3).normal(0.001, 0.02, (40, 6)) + np.random.default_rng(4).normal(0, 0.01, (40, 1))
+    peer = pypfopt.CovarianceShrinkage(pd.DataFrame(x), returns_data=True, frequency=1)
+    peer.S = np.cov(x.T, ddof=0)
+    wanted = peer._ledoit_wolf_single_factor()
+    cov, shrinkage = single_factor(x)
+    assert shrinkage == pytest.approx(wanted[1], rel=1e-10)
+    np.testing.assert_allclose(cov, wanted[0], rtol=1e-10)
 
 
 def test_pitfall_6_levering_one_sleeve_leaves_the_variances_of_the_others_alone_with_constant_correlation(
@@ -174,7 +194,7 @@ def test_pitfall_6_levering_one_sleeve_leaves_the_variances_of_the_others_alone_
     np.testing.assert_allclose(variances, 1.0, rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["ledoit_wolf", "constant_correlation", "ewma"])
+@pytest.mark.parametrize("kind", ["ledoit_wolf", "constant_correlation", "single_factor", "ewma"])
 def test_every_covariance_scales_permutes_and_has_an_intensity_between_0_and_1(kind, returns) -> None:
     cov, shrinkage = covariance(kind, returns)
     assert 0.0 <= shrinkage <= 1.0

@@ -1,6 +1,7 @@
 """The fault matrix (benchmarks/faulty): whatever happens, no order is lost and none is sent twice.
 
-A cell of each kind in the fast tests, all of them in the slow ones, a part of them on a packaged server; and small
+A cell of each kind in the fast tests, all of them in the slow ones (of the two largest groups every second), a part of
+them on a packaged server; and small
 changes of the engine, each of which has to be noticed.
 """
 
@@ -111,7 +112,7 @@ def test_all_are_survived(stage: Stage, maker: str) -> None:
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("maker", MOST)
 def test_all_of_the_many_are_survived(stage: Stage, maker: str, part: int) -> None:
-    assert played(stage, matrix.cells(stage, [maker])[part::PARTS]) == []
+    assert played(stage, matrix.cells(stage, [maker], every=2)[part::PARTS]) == []  # `benchmarks.faults` plays all
 
 
 @pytest.mark.slow

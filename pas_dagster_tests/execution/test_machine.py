@@ -57,9 +57,9 @@ def test_the_same_through_the_real_adapter(quick: str) -> None:
 
 @pytest.mark.slow
 def test_books_and_broker_agree_whatever_happens_for_long(quick: str) -> None:
-    drive(DeskMachine, quick, 200, 50, seeded=False)
+    drive(DeskMachine, quick, 60, 40)
 
 
 @pytest.mark.slow
 def test_the_same_through_the_real_adapter_for_long(quick: str) -> None:
-    drive(OverHttp, quick, 15, 40, seeded=False)
+    drive(OverHttp, quick, 6, 30)
