@@ -23,6 +23,7 @@ from dagster import (
 
 from pas_dagster.assets import wiring
 from pas_dagster.assets.execution import GROUP, POOL, at_desk, generation_of, traded
+from pas_dagster.assets.market import newest_closes
 from pas_dagster.assets.resources import Workshop
 from pas_dagster.errors import PasError
 from pas_dagster.execution.account import account_spec
@@ -69,7 +70,7 @@ def reconciliation(context: AssetExecutionContext, workshop: Workshop) -> Materi
     spec, day = account_spec(workshop.settings), _day(workshop)
     problem = ""
     if spec.mode == "simulated":
-        found = _simulated(workshop, spec)
+        found = simulated(workshop, spec)
     else:
         found, problem = _at_broker(context, workshop, spec, day)
     rows = _compared(found, day, workshop.now)
@@ -92,14 +93,7 @@ def reconciliation(context: AssetExecutionContext, workshop: Workshop) -> Materi
 @_declared(POSITIONS.name, f"{POSITIONS.doc}.", ["trades", "prices"])
 def positions(context: AssetExecutionContext, workshop: Workshop) -> MaterializeResult:
     spec, day = account_spec(workshop.settings), _day(workshop)
-    generation = generation_of(workshop.ledger, spec.id)
-
-    def work(connection: sa.Connection) -> tuple[Profits, dict[tuple[str, str], Float]]:
-        own = (spec.id, generation)
-        return profits.load(connection, *own), floats(connection, *own, rules(spec).rate)
-
-    earned, held = workshop.ledger.run(work)
-    rows = position_rows(earned, held, _closes(workshop, [symbol for _, symbol in earned]), day)
+    rows = held_rows(workshop, spec, day)
     workshop.lake.replace(POSITIONS, [day], rows)
     shown = rows.sort_values("value", key=abs)  # the preview is of the last rows
     return MaterializeResult(
@@ -121,7 +115,7 @@ def _day(workshop: Workshop) -> date:
     return max(days)
 
 
-def _simulated(workshop: Workshop, spec: AccountSpec) -> list[Comparison]:
+def simulated(workshop: Workshop, spec: AccountSpec) -> list[Comparison]:
     """The ledger against the simulated broker's own books."""
     ledger, generation = workshop.ledger, generation_of(workshop.ledger, spec.id)
     book = PostgresStore(ledger, spec.id, Book(spec.opened, rules(spec).capital)).load()
@@ -155,6 +149,17 @@ def _compared(found: list[Comparison], day: date, at: datetime) -> pd.DataFrame:
         for one in found
     ]
     return _framed(RECONCILIATION, rows)
+
+
+def held_rows(workshop: Workshop, spec: AccountSpec, day: date) -> pd.DataFrame:
+    """Rows of `positions` as the ledger stands, at the newest closes."""
+    own = (spec.id, generation_of(workshop.ledger, spec.id))
+
+    def work(connection: sa.Connection) -> tuple[Profits, dict[tuple[str, str], Float]]:
+        return profits.load(connection, *own), floats(connection, *own, rules(spec).rate)
+
+    earned, held = workshop.ledger.run(work)
+    return position_rows(earned, held, newest_closes(workshop, [symbol for _, symbol in earned]), day)
 
 
 def position_rows(
@@ -199,22 +204,6 @@ def _cash(day: date, sleeve: str, amount: Float, other: Profit) -> dict[str, Any
     figures = {"quantity": cash, "reserved": amount.reserved / USD, "price": 1.0, "value": cash, "cost": cash}
     earned = {"unrealised": 0.0, "realised": 0.0, "income": other.income / USD, "fees": other.fees / USD}
     return {"decision": day, "sleeve": sleeve, "symbol": CASH, "average_cost": None, **figures, **earned}
-
-
-def _closes(workshop: Workshop, symbols: list[str]) -> dict[str, float]:
-    """The newest close of each symbol; of none older than ten days."""
-    last = workshop.lake.last_partition(TABLES["prices"])
-    if last is None:
-        return {}
-    rows = workshop.lake.read(
-        TABLES["prices"],
-        first=date.fromordinal(last.toordinal() - 10),
-        columns=["known_on", "symbol", "close"],
-        where="list_contains(?::varchar[], symbol)",
-        values=[sorted(set(symbols))],
-    )
-    newest = rows.drop_duplicates("symbol", keep="last")
-    return dict(zip(newest["symbol"], newest["close"].astype(float), strict=True))
 
 
 def _framed(table: Table, rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -223,7 +223,7 @@ def _concerned(workshop: Workshop, broker: Broker) -> list[str]:
     """Symbols whose prices may be asked for: those wanted of late and those held."""
     since = workshop.today - timedelta(days=45)
     rows = workshop.lake.read(PORTFOLIOS, first=since, columns=["symbol"])
-    return sorted({*rows["symbol"], *broker.positions(), *_heirs(workshop.lake)} - {CASH})
+    return sorted({*rows["symbol"], *broker.positions(), *heirs(workshop.lake)} - {CASH})
 
 
 def generation_of(ledger: Ledger, account: str) -> int:
@@ -253,7 +253,7 @@ def _trade(
     last = max([decisions[-1], *traded(workshop.ledger, spec)])
     sessions = calendar.sessions(spec.opened, last)
     targets = sleeve_targets(portfolios[portfolios["decision"] <= pd.Timestamp(last)], sessions, called)
-    symbols = sorted(set(portfolios["symbol"]) - {CASH}) + _heirs(workshop.lake)
+    symbols = sorted(set(portfolios["symbol"]) - {CASH}) + heirs(workshop.lake)
     market = LakeMarket(workshop, last, symbols)
     return replay(workshop.ledger, spec, targets, decisions, market)
 
@@ -264,7 +264,7 @@ def traded(ledger: Ledger, spec: AccountSpec) -> list[date]:
     return list(ledger.run(lambda connection: batches.stored(connection, spec.id, generation)))
 
 
-def _heirs(lake: Lake) -> list[str]:
+def heirs(lake: Lake) -> list[str]:
     """Symbols that a holding may come to be called by."""
     rows = lake.read(TABLES["corporate_actions"], where="kind = 'symbol_change'", columns=["new_symbol"])
     return rows["new_symbol"].tolist()

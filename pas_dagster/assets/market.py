@@ -112,6 +112,22 @@ class LakeMarket:
         }
 
 
+def newest_closes(workshop: Workshop, symbols: Sequence[str]) -> dict[str, float]:
+    """The last close of each symbol that has one in ten days."""
+    last = workshop.lake.last_partition(TABLES["prices"])
+    if last is None:
+        return {}
+    rows = workshop.lake.read(
+        TABLES["prices"],
+        first=last - timedelta(10),
+        columns=["known_on", "symbol", "close"],
+        where="list_contains(?::varchar[], symbol)",
+        values=[sorted(set(symbols))],
+    )
+    newest = rows.drop_duplicates("symbol", keep="last")
+    return dict(zip(newest["symbol"], newest["close"].astype(float), strict=True))
+
+
 def _sandbox_closes(workshop: Workshop, last: date) -> pd.DataFrame:
     """The sandbox's closes of sessions up to `last` that the lake does not know yet."""
     chosen = workshop.settings

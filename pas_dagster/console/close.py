@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from pas_dagster.console.trading import WORKING, newest_closes, opened, tell_orders
+from pas_dagster.console.trading import WORKING, opened, tell_orders
 from pas_dagster.errors import PasError
 from pas_dagster.execution.account import account_spec
 from pas_dagster.execution.outcome import Outcome, load
@@ -52,6 +52,8 @@ def _held(workshop: Workshop, spec: AccountSpec, sleeve: str, symbol: str) -> Fl
 
 
 def _question(workshop: Workshop, spec: AccountSpec, sleeve: str, symbol: str, amount: Float) -> str:
+    from pas_dagster.assets.market import newest_closes
+
     close = newest_closes(workshop, [symbol]).get(symbol)
     worth = "" if close is None else f" (about {amount.position / units.SHARE * close:,.2f} USD)"
     shares = units.shares_text(amount.position)

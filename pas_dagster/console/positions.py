@@ -5,17 +5,12 @@ from __future__ import annotations
 import json
 
 import pandas as pd
-import sqlalchemy as sa
 from rich.console import Console
 
 from pas_dagster.console.table import show
-from pas_dagster.console.trading import as_rows, newest_closes, opened, rounded
+from pas_dagster.console.trading import as_rows, opened, rounded
 from pas_dagster.errors import PasError
 from pas_dagster.execution.account import account_spec
-from pas_dagster.execution.targets import rules
-from pas_dagster.ledger import profits
-from pas_dagster.ledger.floats import Float, floats
-from pas_dagster.ledger.profits import Profits
 from pas_dagster.settings import Settings
 
 COLUMNS = ["sleeve", "symbol", "quantity", "reserved", "free", "average_cost", "price", "value", "realised"]
@@ -26,18 +21,10 @@ SUMS = ["value", "realised", "unrealised", "income"]
 def run(chosen: Settings, sleeve: str | None, *, as_json: bool) -> None:
     """Print what is held or has earned something; `PasError` for a sleeve that has nothing."""
     with opened(chosen) as workshop:
-        from pas_dagster.assets.books import position_rows
-        from pas_dagster.assets.execution import generation_of
+        from pas_dagster.assets.books import held_rows
 
         spec = account_spec(chosen)
-        own = (spec.id, generation_of(workshop.ledger, spec.id))
-
-        def work(connection: sa.Connection) -> tuple[Profits, dict[tuple[str, str], Float]]:
-            return profits.load(connection, *own), floats(connection, *own, rules(spec).rate)
-
-        earned, held = workshop.ledger.run(work)
-        closes = newest_closes(workshop, [symbol for _, symbol in earned])
-        rows = position_rows(earned, held, closes, workshop.today)
+        rows = held_rows(workshop, spec, workshop.today)
     rows = rows.assign(free=rows["quantity"] - rows["reserved"])[COLUMNS]
     if sleeve is not None:
         if sleeve not in set(rows["sleeve"]):

@@ -19,8 +19,6 @@ from pas_dagster.errors import PasError
 from pas_dagster.execution.account import account_spec, connected
 from pas_dagster.execution.brokers.base import Broker, BrokerError
 from pas_dagster.execution.executor import SETTLED
-from pas_dagster.execution.reconcile import compare
-from pas_dagster.execution.targets import rules
 from pas_dagster.ledger import batches, comparisons, tables
 from pas_dagster.ledger.accounts import AccountSpec
 from pas_dagster.ledger.comparisons import DIFFERENT, Comparison
@@ -56,17 +54,12 @@ def run(chosen: Settings, *, as_json: bool) -> int:
 
 def _simulated(workshop: Workshop, spec: AccountSpec) -> list[Comparison]:
     """The ledger against the simulated broker's own books."""
-    from pas_dagster.assets.execution import generation_of, traded
-    from pas_dagster.execution.brokers.postgres_store import PostgresStore
-    from pas_dagster.execution.brokers.simulated import Book
+    from pas_dagster.assets.books import simulated
+    from pas_dagster.assets.execution import traded
 
-    ledger = workshop.ledger
-    if not traded(ledger, spec):
+    if not traded(workshop.ledger, spec):
         raise PasError("The account has not traded yet: there is nothing to compare.")
-    generation = generation_of(ledger, spec.id)
-    book = PostgresStore(ledger, spec.id, Book(spec.opened, rules(spec).capital)).load()
-    balances = ledger.run(lambda connection: ledger.balances(connection, spec.id, generation))
-    return compare(balances, book.positions, book.cash)
+    return simulated(workshop, spec)
 
 
 def _at_broker(workshop: Workshop, spec: AccountSpec) -> tuple[list[Comparison], str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -74,24 +74,12 @@ def targets_of(
 
 def wanted_symbols(workshop: Workshop) -> list[str]:
     """Symbols of today's targets, and those that a holding may come to be called by."""
-    from pas_dagster.schemas import TABLES
+    from pas_dagster.assets.execution import PORTFOLIOS, heirs
     from pas_dagster.strategies.contract import CASH
 
     today = workshop.today
-    wanted = workshop.lake.read(TABLES["portfolios"], first=today, last=today, columns=["symbol"])["symbol"]
-    changes = workshop.lake.read(TABLES["corporate_actions"], where="kind = 'symbol_change'", columns=["new_symbol"])
-    return sorted({*wanted, *changes["new_symbol"]} - {CASH})
-
-
-def newest_closes(workshop: Workshop, symbols: Sequence[str]) -> dict[str, float]:
-    """The last close of each symbol that has one in ten days."""
-    rows = workshop.lake.query(
-        "select symbol, arg_max(close, known_on) as close from lake.prices "
-        "where list_contains(?::varchar[], symbol) "
-        "and known_on >= (select max(known_on) from lake.prices) - interval 10 day group by symbol",
-        [sorted(set(symbols))],
-    )
-    return dict(zip(rows["symbol"], rows["close"].astype(float), strict=True))
+    wanted = workshop.lake.read(PORTFOLIOS, first=today, last=today, columns=["symbol"])["symbol"]
+    return sorted({*wanted, *heirs(workshop.lake)} - {CASH})
 
 
 def orders_told(shown: Outcome) -> pd.DataFrame:

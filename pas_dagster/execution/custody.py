@@ -5,7 +5,7 @@ What a broker does by himself reaches the books only from what he reports (`outs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from pas_dagster import calendar
 from pas_dagster.errors import PasError
 from pas_dagster.execution import outside, reconcile
 from pas_dagster.execution.basis import BEFORE, Basis
-from pas_dagster.execution.brokers.base import Broker, BrokerError, NonTrade, Quote
+from pas_dagster.execution.brokers.base import Broker, BrokerError, NonTrade, quoted
 from pas_dagster.execution.market import Prices, Tape
 from pas_dagster.execution.reconcile import Excused
 from pas_dagster.ledger import batches, comparisons, floats, journal, seen, tables, units
@@ -31,7 +31,7 @@ LOOK_BACK = timedelta(days=10)  # how late a broker may tell of a dividend or a 
 LATE_FILLS = timedelta(days=3)  # within which a broker tells of every fill
 FEES_WAIT = timedelta(days=4)  # within which it tells of the fees of a sale
 CENT = 10_000  # 1e-6 USD: what a broker may round a fill by
-READS = 5  # of an account that moves while it is read
+READS = 4  # of an account that moves while it is read; with the pauses between them 42 seconds
 PAUSE = 0.5  # seconds before a comparison that failed is made again
 
 
@@ -147,7 +147,7 @@ class Custody:
 
         known, unsure, last = self._ledger.run(work)
         quotes = self._broker.quotes(sorted(unsure)) if unsure else {}
-        found = {symbol: _price(quotes, symbol) or known[symbol] or last.get(symbol) for symbol in unsure}
+        found = {symbol: quoted(quotes, symbol) or known[symbol] or last.get(symbol) for symbol in unsure}
         return known.replaced(found)
 
     def priced(self, key: date, symbols: Collection[str]) -> dict[str, int]:
@@ -336,11 +336,6 @@ def _rounding(found: Sequence[Comparison], day: date, moment: datetime) -> list[
             key = f"rounding:{day}:{int(moment.timestamp() * 1e6)}"
             made.append(journal.action("rounding", key, day, journal.TREASURY, "", 0, 0, {CASH: amount}))
     return made
-
-
-def _price(quotes: Mapping[str, Quote], symbol: str) -> int | None:
-    quote = quotes.get(symbol)
-    return None if quote is None else quote.price
 
 
 def _noted(events: Iterable[NonTrade], strangers: Iterable[Strange]) -> list[Seen]:

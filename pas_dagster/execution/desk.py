@@ -20,7 +20,7 @@ from pas_dagster.execution.brokers.base import (
     BrokerAccount,
     BrokerOrder,
     KeyRefusedError,
-    Quote,
+    quoted,
 )
 from pas_dagster.execution.custody import OURS, Custody, valued
 from pas_dagster.execution.executor import SETTLED, Executor, Standing
@@ -202,7 +202,7 @@ class Desk(Executor):
 
     def _keep(self, key: date, targets: Sequence[Wanted], previous: date | None) -> None:
         self._custody.reconcile(key)
-        prices = self._custody.reference(key, _symbols(targets))
+        prices = self._custody.reference(key, symbols_of(targets))
         limits = self._limits(key, targets, prices)
 
         def work(connection: sa.Connection) -> None:
@@ -368,7 +368,7 @@ class Desk(Executor):
             return
         account = self._broker.account()
         quotes = self._facts_of(batch).quotes
-        prices = {order.cid: max(order.price, _price(quotes, order.symbol) or 0) for order in waiting}
+        prices = {order.cid: max(order.price, quoted(quotes, order.symbol) or 0) for order in waiting}
         fitted = self._affordable(batch.session, waiting, prices, standing, account)
         moment = self._clock()
 
@@ -473,7 +473,7 @@ class Desk(Executor):
         positions, cash = journal.totals(balances)
         closes, reference = self._tape.closes(day), self._custody.reference(day, positions)
         quotes = {} if closes.known or not positions else self._broker.quotes(sorted(positions))
-        now = {name: closes[name] or _price(quotes, name) or reference[name] for name in positions}
+        now = {name: closes[name] or quoted(quotes, name) or reference[name] for name in positions}
         prices = valued(reference.replaced(now), positions)
         gross = sum(units.value(abs(quantity), prices[name]) for name, quantity in positions.items())
         net = sum(units.value(quantity, prices[name]) for name, quantity in positions.items())
@@ -486,10 +486,6 @@ class Desk(Executor):
         self._ledger.run(work)
 
 
-def _symbols(targets: Iterable[Wanted]) -> set[str]:
+def symbols_of(targets: Iterable[Wanted]) -> set[str]:
+    """Everything that the targets name."""
     return {symbol for one in targets for symbol in one.weights}
-
-
-def _price(quotes: Mapping[str, Quote], symbol: str) -> int | None:
-    quote = quotes.get(symbol)
-    return None if quote is None else quote.price

@@ -13,7 +13,7 @@ from pas_dagster.errors import PasError
 from pas_dagster.execution import gates, session
 from pas_dagster.execution.brokers.base import Broker
 from pas_dagster.execution.custody import valued
-from pas_dagster.execution.desk import Desk, Patience
+from pas_dagster.execution.desk import Desk, Patience, symbols_of
 from pas_dagster.execution.gates import Refusal
 from pas_dagster.execution.guard import Guard
 from pas_dagster.execution.market import Market, Prices, Tape
@@ -58,7 +58,7 @@ class Observer(Desk):
             raise PasError(f"{key} is not the session that trades now ({now}): there is nothing to plan.")
         self._watched(lambda: self._enter(key))
         self._custody.reconcile(key)
-        prices = self._custody.reference(key, {symbol for one in targets for symbol in one.weights})
+        prices = self._custody.reference(key, symbols_of(targets))
         limits = self._limits(key, targets, prices)
 
         def work(connection: sa.Connection) -> tuple[Balances, Record, list[Stored]]:

@@ -136,8 +136,12 @@ def stored(connection: sa.Connection, account: str, generation: int) -> dict[dat
     columns = [table.c[name] for name in Stored._fields]
     own = (table.c.account == account, table.c.generation == generation)
     rows = connection.execute(sa.select(*columns).where(*own).order_by("session", "id"))
-    found = [Stored(*row)._replace(symbols=tuple(row.symbols)) for row in rows]
+    found = [_stored(row) for row in rows]
     return {one.session: one for one in found if one.key == batch_key(one.session)}
+
+
+def _stored(row: sa.Row) -> Stored:
+    return Stored(*row)._replace(symbols=tuple(row.symbols))
 
 
 def find(connection: sa.Connection, account: str, generation: int, key: str) -> Stored | None:
@@ -145,7 +149,7 @@ def find(connection: sa.Connection, account: str, generation: int, key: str) -> 
     table = tables.batch
     own = (table.c.account == account, table.c.generation == generation, table.c.key == key)
     row = connection.execute(sa.select(*(table.c[name] for name in Stored._fields)).where(*own)).one_or_none()
-    return None if row is None else Stored(*row)._replace(symbols=tuple(row.symbols))
+    return None if row is None else _stored(row)
 
 
 def newest(connection: sa.Connection, account: str, generation: int) -> Stored | None:
@@ -154,7 +158,7 @@ def newest(connection: sa.Connection, account: str, generation: int) -> Stored |
     own = (table.c.account == account, table.c.generation == generation)
     query = sa.select(*(table.c[name] for name in Stored._fields)).where(*own)
     row = connection.execute(query.order_by(table.c.session.desc(), table.c.id.desc()).limit(1)).one_or_none()
-    return None if row is None else Stored(*row)._replace(symbols=tuple(row.symbols))
+    return None if row is None else _stored(row)
 
 
 def unfinished(connection: sa.Connection, account: str, generation: int) -> list[Stored]:
@@ -164,7 +168,7 @@ def unfinished(connection: sa.Connection, account: str, generation: int) -> list
     rows = connection.execute(
         sa.select(*(table.c[name] for name in Stored._fields)).where(*own).order_by("session", "id")
     )
-    return [Stored(*row)._replace(symbols=tuple(row.symbols)) for row in rows]
+    return [_stored(row) for row in rows]
 
 
 def load_orders(connection: sa.Connection, batch: int) -> list[tuple[Order, Result, str | None]]:

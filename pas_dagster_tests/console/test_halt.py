@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from io import StringIO
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from pas_dagster import cli, postgres, settings
+from pas_dagster import postgres, settings
 from pas_dagster.console import who
 from pas_dagster.errors import PasError
 from pas_dagster.execution.brokers.base import BrokerOrder
@@ -27,6 +27,7 @@ from pas_dagster.ledger.accounts import AccountSpec
 from pas_dagster.ledger.store import Ledger
 from pas_dagster.ledger.verify import verify
 from pas_dagster.settings import Settings
+from pas_dagster_tests.console.command import Pas, command
 from pas_dagster_tests.execution import world
 from pas_dagster_tests.execution.world import SESSIONS, Tables
 from pas_dagster_tests.ledger.database import ledger, server, url
@@ -34,7 +35,6 @@ from pas_dagster_tests.ledger.database import ledger, server, url
 __all__ = ["ledger", "server", "url"]
 DAY = date(2024, 1, 2)
 NOON = datetime(2024, 1, 2, 17, tzinfo=UTC)
-Pas = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -54,16 +54,7 @@ def home(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 @pytest.fixture
 def pas(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Pas:
     """Run a command: exit code, output, errors."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pas", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-            raise SystemExit(0)
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
-
-    return run
+    return command(monkeypatch, capsys)
 
 
 def trade(ledger: Ledger) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +23,7 @@ import pytest
 import sqlalchemy as sa
 from dagster import DagsterInstance
 
-from pas_dagster import calendar, cli, postgres, settings
+from pas_dagster import calendar, postgres, settings
 from pas_dagster.assets import resources
 from pas_dagster.assets.resources import Workshop, forget_connections
 from pas_dagster.console import rebalance, reconcile
@@ -40,13 +40,13 @@ from pas_dagster.sandbox.broker.service import Terms, open_for_business, opened
 from pas_dagster.schemas import TABLES
 from pas_dagster.settings import Settings
 from pas_dagster_tests.assets.conftest import MemoryLake, lake
+from pas_dagster_tests.console.command import Pas, command
 from pas_dagster_tests.execution import world
 from pas_dagster_tests.execution.brokerage import DAY, NEXT, Brokerage, brokerage
 from pas_dagster_tests.lake.processes import clean_environment
 from pas_dagster_tests.ledger.database import ledger, server, url
 
 __all__ = ["lake", "ledger", "server", "url"]
-Pas = Callable[..., tuple[int, str, str]]
 BAR = ("open", "high", "low", "close")
 GATES = {"name_share": None, "sector_share": None}
 
@@ -113,16 +113,7 @@ def firm(
 @pytest.fixture
 def pas(firm: Brokerage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Pas:
     """Run a command: exit code, output, errors."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pas", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-            raise SystemExit(0)
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
-
-    return run
+    return command(monkeypatch, capsys)
 
 
 @pytest.fixture

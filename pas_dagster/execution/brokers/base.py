@@ -63,6 +63,12 @@ class Quote(NamedTuple):
     at: datetime
 
 
+def quoted(quotes: Mapping[str, Quote], symbol: str) -> int | None:
+    """The price at which a symbol is quoted, where it is."""
+    found = quotes.get(symbol)
+    return None if found is None else found.price
+
+
 class NonTrade(NamedTuple):
     """What changed the account without an order: a part of one event, whose parts share the `group`.
 
